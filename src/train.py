@@ -1,0 +1,142 @@
+"""Stage 2: train the classifier and pack it, with its preprocess and postprocess, into one file.
+
+    python src/train.py data/prepared model
+
+Reads the prepared arrays and the section `train` of params.yaml. With the default parameters
+and 1,600 pictures: about 30 s of fitting on 2 cores, and over 99 % of the test pictures right.
+`model/history.csv` grows by a line an epoch and can be watched.
+"""
+
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from utils import seed  # first, see there
+
+import numpy as np
+
+from utils import dataset, package, params, stage
+from utils.stage import Failure
+
+if TYPE_CHECKING:
+    import keras
+
+
+def main(prepared: Path, folder: Path) -> None:
+    p = params.load(params.Train)
+    labels, train = dataset.load(prepared, "train")
+    _, test = dataset.load(prepared, "test")
+    if p.output_classes != len(labels):
+        raise Failure(
+            f"params.yaml: train.output_classes is {p.output_classes}, but {prepared} has {len(labels)} classes; "
+            f"set it to {len(labels)}"
+        )
+    shape = train.images.shape[1:]
+    if test.images.shape[1:] != shape:
+        raise Failure(f"{prepared}: train and test pictures differ in shape; run `dvc repro` again")
+
+    seed.start(p.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    with stage.output(folder) as scratch, stage.removed_on_failure(folder / "history.csv"):
+        model = get_model(shape, p.conv_size, p.dense_size, p.output_classes)
+        scores = fit(model, prepared, p, folder / "history.csv")
+        tag = package.save(
+            model,
+            labels,
+            image_size=shape[:2],
+            grayscale=shape[2] == 1,
+            metadata={
+                "parameters": {name: getattr(p, name) for name in vars(p)},
+                "scores": scores,
+                "pictures": {"train": len(train.labels), "test": len(test.labels)},
+            },
+            path=scratch / package.FILE,
+        )
+    print(f"{tag}: val_accuracy {scores['val_accuracy']:.4f}, in the BentoML store and in {folder / package.FILE}")
+
+
+def get_model(shape: tuple[int, int, int], conv_size: int, dense_size: int, output_classes: int) -> "keras.Model":
+    """The tutorial's CNN with a second convolution, untrained.
+
+    Args:
+        shape: (height, width, channels) of the uint8 pictures that go in.
+        conv_size: filters of the first convolution; the second has twice as many.
+        dense_size: units of the hidden dense layer.
+        output_classes: number of logits that come out.
+    """
+    import keras
+    from keras import layers
+
+    return keras.Sequential(
+        [
+            keras.Input(shape, name="image"),
+            layers.Rescaling(1 / 255, name="rescale"),
+            layers.Conv2D(conv_size, 3, padding="same", activation="relu", name="conv_1"),
+            layers.MaxPooling2D(2, padding="same", name="pool_1"),
+            layers.Conv2D(2 * conv_size, 3, padding="same", activation="relu", name="conv_2"),
+            layers.MaxPooling2D(2, padding="same", name="pool_2"),
+            layers.Flatten(name="flatten"),
+            layers.Dense(dense_size, activation="relu", name="dense"),
+            layers.Dense(output_classes, name="logits"),
+        ],
+        name="classifier",
+    )
+
+
+def fit(model: "keras.Model", prepared: Path, p: params.Train, history: Path) -> dict[str, float]:
+    """Train the model, write a line an epoch to the CSV file `history`, and return the last epoch's scores."""
+    import keras
+
+    class Batches(keras.utils.PyDataset):
+        """Batches of one part, cut from its memory-mapped file; shuffled anew each epoch where a seed is given."""
+
+        def __init__(self, part: str, size: int, shuffle_seed: int | None = None) -> None:
+            super().__init__()
+            self.path, self.size = prepared / part / "images.npy", size
+            self.labels = np.load(prepared / part / "labels.npy")
+            self.order = np.arange(len(self.labels))
+            self.random = None if shuffle_seed is None else np.random.default_rng(shuffle_seed)
+            self.on_epoch_end()
+
+        def __len__(self) -> int:
+            return math.ceil(len(self.labels) / self.size)
+
+        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+            rows = np.sort(self.order[index * self.size : (index + 1) * self.size])
+            # Mapped anew for each batch, since pages once read count as the process's memory.
+            return np.load(self.path, mmap_mode="r")[rows], self.labels[rows]
+
+        def on_epoch_end(self) -> None:
+            if self.random is not None:
+                self.random.shuffle(self.order)
+
+    class Report(keras.callbacks.Callback):
+        """Stop at once when the loss is no number any more; a line an epoch where there is no terminal."""
+
+        def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+            if not all(map(math.isfinite, logs.values())):
+                raise Failure(f"the loss is {logs['loss']} after epoch {epoch + 1}; train with a smaller train.lr")
+            if not sys.stdout.isatty():
+                scores = ", ".join(f"{name} {value:.4f}" for name, value in logs.items())
+                print(f"epoch {epoch + 1}/{p.epochs}: {scores}", flush=True)
+
+    train = Batches("train", p.batch_size, p.seed)
+    model.compile(
+        # Falling to zero over the run: at a constant rate the last epochs jump by two points of accuracy.
+        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(p.lr, p.epochs * len(train))),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    fitted = model.fit(
+        train,
+        validation_data=Batches("test", 256),
+        epochs=p.epochs,
+        callbacks=[keras.callbacks.CSVLogger(history), Report()],
+        verbose=1 if sys.stdout.isatty() else 0,
+    )
+    return {name: values[-1] for name, values in fitted.history.items()}
+
+
+if __name__ == "__main__":
+    stage.run(main, __doc__, "prepared", "model")

@@ -1,0 +1,53 @@
+"""The reproducible runtime. Import it first: it sets what NumPy, TensorFlow and Keras read as they load.
+
+Sums come out the same only if they are added up in the same order. The libraries below pick
+their kernels, and with them the order, by processor; here each is held to its AVX2 kernels,
+whatever the caller's environment says.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+os.environ.update(
+    ONEDNN_MAX_CPU_ISA="AVX2",  # convolutions
+    ONEDNN_DEFAULT_FPMATH_MODE="STRICT",  # no silent bfloat16
+    TF_SET_ONEDNN_FPMATH_MODE="",
+    TF_ENABLE_ONEDNN_OPTS="1",
+    TF_XLA_FLAGS="",
+    OPENBLAS_CORETYPE="Haswell",  # NumPy's matrix products, in figures too
+    NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR",  # NumPy's exp and log
+    TF_CPP_MIN_LOG_LEVEL="3",
+)
+
+
+def start(seed: int) -> None:
+    """Load Keras on its backend, quietly, with every source of chance fixed by `seed` (0 to 2**32 - 1)."""
+    with _quiet():
+        import keras
+
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            tf.config.experimental.enable_op_determinism()
+        # A user's keras.json may say otherwise.
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
+        keras.config.set_epsilon(1e-7)
+        keras.config.set_image_data_format("channels_last")
+        keras.utils.set_random_seed(seed)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide what C++ writes to stderr while it loads; no setting of TensorFlow's silences all of it."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
