@@ -1,6 +1,6 @@
 """Draws a sample dataset, the 11 classes as small photographs, so that nothing has to be downloaded.
 
-    python src/render.py data/raw                    # 1606 JPEGs of 128 x 128, 9 MB, 3 seconds on two cores
+    python src/render.py data/raw                    # 1606 JPEGs of 128 x 128, 8 MB, 3 seconds on two cores
     python src/render.py bench --per-class 2000 --size 256 --seed 5
 
 It writes DIRECTORY/<class>/<class>_<number>.jpg. Image k of a class depends on the seed and the size alone: a larger
@@ -59,9 +59,9 @@ BODIES = {
                      43: "e6dccb", 50: "f0e8da", 55: "e2d0b4", 57: "95603f", 64: "84532f", 67: "dccbb0", 75: "b08f70",
                      80: "cdbba2", 88: "8c7d70", 100: "6a6664"}, latitude=1, rough=0.06, fine=0.09, scale=(9, 30),
                     detail=(16, 60), swirl=0.15, spot=(-0.38, 0.28, 0.15, "b5482a"), limb=0.5, tilt=0.5),
-    "MakeMake": Body({0: "4a2020", 35: "86443e", 65: "b06c64", 88: "d8a49c", 100: "f0d4d0"}, rough=0.7, fine=0.7,
+    "MakeMake": Body({0: "4a2026", 35: "864248", 65: "b0686c", 88: "d8a2a2", 100: "f0d4d4"}, rough=0.7, fine=0.7,
                      scale=(22, 22), radius=(0.22, 0.34)),
-    "Mars": Body({0: "35262a", 18: "5f3a30", 32: "b05a2c", 60: "cc7038", 100: "e2a066"}, scale=(14, 20), fine=0.25,
+    "Mars": Body({0: "3a262a", 18: "6a3628", 32: "b85620", 60: "d46c2c", 100: "e69a58"}, scale=(14, 20), fine=0.25,
                  caps=(0.92, -0.87), craters=0.08, limb=0.2),
     "Mercury": Body({0: "4c4036", 50: "7c6a58", 100: "a8937c"}, rough=0.5, fine=0.7, scale=(24, 24), craters=0.3),
     "Moon": Body({0: "48484c", 28: "5c5c60", 42: "9c9ca0", 100: "ccccce"}, scale=(13, 13), fine=0.25, craters=0.22),
@@ -246,8 +246,8 @@ def draw(name: str, number: int, seed: int, size: int) -> Image.Image:
     random, body, shrink = Random(f"{seed} {name} {number}"), BODIES[name], max(1, 128 // size)
     side = size * shrink
     radius, middle_x, middle_y = (random.uniform(*span) * side for span in (body.radius, (0.46, 0.54), (0.46, 0.54)))
-    exposure, warm, grain = random.uniform(0.8, 1.1), random.uniform(-0.04, 0.04), random.uniform(0.01, 0.04)
-    light = unit(random.uniform(-1, 1), random.uniform(-1, 1), random.uniform(-0.1, 2.5))
+    exposure, warm, grain = random.uniform(0.85, 1.1), random.uniform(-0.03, 0.03), random.uniform(0.01, 0.03)
+    light = unit(random.uniform(-1, 1), random.uniform(-1, 1), random.uniform(-0.1, 3))
     lean = random.uniform(-0.85, 0.85)
     lean += 0.15 if lean > 0 else -0.15  # never edge-on, where rings would be a line
     pole = unit(random.uniform(-body.tilt, body.tilt), 1, lean * body.tilt)
@@ -262,10 +262,11 @@ def draw(name: str, number: int, seed: int, size: int) -> Image.Image:
     y = ((middle_y - 0.5 - np.arange(side, dtype=np.float32)) / radius)[:, None]
     square = x * x + y * y
     disc = ((1 - np.sqrt(square)) * radius + 0.5).clip(0, 1)
-    view = np.stack(np.broadcast_arrays(x, y, np.sqrt(np.maximum(1 - square, 0)))).reshape(3, -1)
+    view = np.empty((3, side, side), np.float32)
+    view[0], view[1], view[2] = x, y, np.sqrt(np.maximum(1 - square, 0))
+    seen = np.flatnonzero((disc > 0) & (along(view, light) > -0.1))  # the night side is black and would only cost time
+    view = view.reshape(3, -1).take(seen, axis=1)
     lit = along(view, light)
-    seen = np.flatnonzero((disc.ravel() > 0) & (lit > -0.1))  # the night side, black anyway, would cost a third more
-    view, lit = view.take(seen, axis=1), lit.take(seen)
 
     painted = surface(body, np.stack([along(view, axis) for axis in (front, east, pole)]), random)
     if body.craters:
@@ -277,8 +278,8 @@ def draw(name: str, number: int, seed: int, size: int) -> Image.Image:
     lit = np.maximum(lit, 0)
     painted *= lit * (1.1 + body.limb) / (lit + (0.1 + body.limb)) * disc.take(seen)
     frame *= 1 - disc
-    for plane, values in zip(frame, painted, strict=True):
-        plane.put(seen, values)
+    for plane, values in zip(frame.reshape(3, -1), painted, strict=True):  # in one go it takes twice as long
+        plane[seen] = values
     if body.rings:
         add_rings(frame, disc, x, y, pole, light)
 

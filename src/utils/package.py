@@ -180,7 +180,7 @@ def _xz(data: bytes) -> bytes:
         return part + struct.pack("<I", zlib.crc32(part))
 
     def number(value: int) -> bytes:
-        return (bytes([value]) if value < 128 else bytes([value & 127 | 128]) + number(value >> 7))
+        return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + number(value >> 7)
 
     flags = b"\x00\x01"  # the check is a CRC-32
     header = sealed(b"\x02\x00\x21\x01\x00")  # 12 bytes; one filter, LZMA2, with the smallest dictionary

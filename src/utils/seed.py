@@ -1,14 +1,17 @@
 """The reproducible runtime. Import it first: it sets what NumPy, TensorFlow and Keras read as they load.
 
 Sums come out the same only if they are added up in the same order. The libraries below pick
-their kernels, and with them the order, by processor; here each is held to its AVX2 kernels,
-whatever the caller's environment says.
+their kernels, and with them the order, by processor, and share out the work by the number of
+threads; here each is held to its AVX2 kernels and to one number of threads, whatever the
+machine has and the caller's environment says.
 """
 
 import contextlib
 import os
 import sys
 from collections.abc import Iterator
+
+THREADS = 8  # whatever the number of cores: a gradient is a sum of partial sums, one a thread
 
 os.environ.update(
     ONEDNN_MAX_CPU_ISA="AVX2",  # convolutions
@@ -31,6 +34,8 @@ def start(seed: int) -> None:
             import tensorflow as tf
 
             tf.config.experimental.enable_op_determinism()
+            with contextlib.suppress(RuntimeError):  # TensorFlow is in use already: its threads stay as they are
+                tf.config.threading.set_intra_op_parallelism_threads(THREADS)
         # A user's keras.json may say otherwise.
         keras.config.set_floatx("float32")
         keras.config.set_dtype_policy("float32")

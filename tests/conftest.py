@@ -1,0 +1,89 @@
+"""One small trained project for all tests, made by `dvc repro`, with a BentoML store of its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SMALL = """\
+prepare: {seed: 77, split: 0.25, image_size: [24, 20], grayscale: false}
+train: {seed: 77, lr: 0.003, epochs: 3, batch_size: 16, conv_size: 8, dense_size: 32, output_classes: 11}
+"""
+
+os.environ["BENTOML_HOME"] = tempfile.mkdtemp(prefix="bentoml-test-")  # never the user's; before BentoML is imported
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(os.environ["BENTOML_HOME"], ignore_errors=True)
+
+
+def run(project: Path, *command: str, **environment: str) -> subprocess.CompletedProcess:
+    """Run a command in a project; environment variables come on top of the caller's."""
+    words = [sys.executable, *command] if command[0].endswith(".py") else list(command)
+    return subprocess.run(words, cwd=project, env={**os.environ, **environment}, capture_output=True, text=True)
+
+
+def fails(result: subprocess.CompletedProcess, *parts: str, code: int = 1) -> None:
+    """It failed with a message that says all of `parts`, and without a traceback."""
+    assert result.returncode == code, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr, result.stderr
+    for part in parts:
+        assert part in result.stderr, result.stderr
+
+
+def copy_project(folder: Path, params: str = SMALL) -> Path:
+    folder.mkdir(parents=True)
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "dvc.yaml", folder)
+    (folder / "params.yaml").write_text(params)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """132 rendered pictures of 11 classes. Tests only read it."""
+    folder = tmp_path_factory.mktemp("raw") / "raw"
+    assert run(ROOT, "src/render.py", str(folder), "--per-class", "12", "--size", "48").returncode == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, raw: Path) -> Path:
+    """A Git and DVC project after `git commit`, `dvc add` and `dvc repro`. Tests leave it as it is."""
+    project = copy_project(tmp_path_factory.mktemp("trained") / "project")
+    shutil.copytree(raw, project / "data" / "raw")
+    git = ("git", "-c", "user.name=Test", "-c", "user.email=test@example.invalid")
+    for command in (
+        (*git, "init", "-q"),
+        ("dvc", "init", "-q"),
+        ("dvc", "add", "-q", "data/raw"),
+        ("dvc", "repro"),
+        (*git, "add", "-A"),
+        (*git, "commit", "-qm", "trained"),
+    ):
+        result = run(project, *command)
+        assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
+    return project
+
+
+@pytest.fixture
+def project(tmp_path: Path, trained: Path) -> Path:
+    """A copy of the trained project's files, without Git and DVC, to change at will."""
+    folder = tmp_path / "project"
+    shutil.copytree(trained, folder, ignore=shutil.ignore_patterns(".git", ".dvc", "__pycache__"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def loaded(trained: Path):
+    """The trained project's package: BentoML's model and the Keras model."""
+    from utils import package, seed
+
+    seed.start(0)
+    return package.load(trained / "model" / package.FILE)
