@@ -40,7 +40,7 @@ def main(raw: Path, prepared: Path) -> None:
             write_part(scratch / name, rows, chosen, files, classes, p)
         rows.unlink()
         (scratch / "labels.json").write_text(json.dumps(labels, indent=2) + "\n", "utf-8")
-        draw_preview(scratch / "train", labels).save(scratch / "preview.png")
+        draw_preview(scratch / "train", labels).save(scratch / "preview.png", compress_level=1)
         counts = {part: len(np.load(scratch / part / "labels.npy", mmap_mode="r")) for part in ("train", "test")}
     mode = "grayscale" if p.grayscale else "RGB"
     print(
