@@ -183,7 +183,13 @@ def test_wrong_calls(fresh: Path) -> None:
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_nothing(fresh: Path, signum: int) -> None:
     (fresh / "params.yaml").write_text(SMALL.replace("[24, 20]", "[2048, 2048]"))  # slow
-    process = subprocess.Popen([sys.executable, *COMMAND], cwd=fresh, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, *COMMAND],
+        cwd=fresh,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signum, signal.SIG_DFL),  # a background job inherits SIGINT ignored
+    )
     while not (fresh / "data" / ".prepared.tmp" / "rows").exists():
         assert process.poll() is None
         time.sleep(0.01)
