@@ -34,17 +34,18 @@ def main(raw: Path, prepared: Path) -> None:
         rows = scratch / "rows"  # every picture once, in the order of the listing
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
             digests = decode(executor, raw, files, p, rows)
-        classes = np.array([labels.index(os.path.dirname(file)) for file in files], np.int32)
+        index = {label: i for i, label in enumerate(labels)}
+        classes = np.array([index[os.path.dirname(file)] for file in files], np.int32)
         report_shared(raw, files, classes, digests)
-        for name, chosen in zip(("train", "test"), split(digests, classes, labels, p), strict=True):
-            write_part(scratch / name, rows, chosen, files, classes, p)
+        train, test = split(digests, classes, labels, p)
+        write_part(scratch / "train", rows, train, files, classes, p)
+        write_part(scratch / "test", rows, test, files, classes, p)
         rows.unlink()
         (scratch / "labels.json").write_text(json.dumps(labels, indent=2) + "\n", "utf-8")
         draw_preview(scratch / "train", labels).save(scratch / "preview.png", compress_level=1)
-        counts = {part: len(np.load(scratch / part / "labels.npy", mmap_mode="r")) for part in ("train", "test")}
     mode = "grayscale" if p.grayscale else "RGB"
     print(
-        f"{len(files)} pictures of {len(labels)} classes: {counts['train']} to train on, {counts['test']} to test on, "
+        f"{len(files)} pictures of {len(labels)} classes: {len(train)} to train on, {len(test)} to test on, "
         f"{p.image_size[0]} x {p.image_size[1]} {mode}; {skipped} other files skipped"
     )
 
@@ -184,15 +185,16 @@ def split(
     sizes = Counter(classes.tolist())
     room = {c: min(max(round(p.split * n), 1), n - 1) for c, n in sizes.items()}  # of each class some on both sides
     test: set[int] = set()
+    tested: Counter = Counter()
     same = _groups(order, keys.__getitem__)
     # Pictures that stand in several classes choose first: the others can then still even out each class.
     for group in sorted(same, key=lambda group: len({int(classes[i]) for i in group}) == 1):
         wanted = Counter(classes[group].tolist())
-        if all(n <= room[c] for c, n in wanted.items()):
+        if all(tested[c] + n <= room[c] for c, n in wanted.items()):
             test.update(group)
-            room = {c: n - wanted[c] for c, n in room.items()}
+            tested.update(wanted)
     for c, label in enumerate(labels):
-        if not 0 < sum(1 for i in test if classes[i] == c) < sizes[c]:
+        if not 0 < tested[c] < sizes[c]:
             raise Failure(f"class {label} has too few different pictures to train and to test on; add some")
     return [i for i in order if i not in test], [i for i in order if i in test]
 

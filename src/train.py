@@ -3,7 +3,7 @@
     python src/train.py data/prepared model
 
 Reads the prepared arrays and the section `train` of params.yaml. With the default parameters
-and 1,600 pictures: about 30 s of fitting on 2 cores, and over 99 % of the test pictures right.
+and 1,600 pictures: about 40 s of fitting on 2 cores; 99.6 % of the tutorial's test pictures are right.
 `model/history.csv` grows by a line an epoch and can be watched.
 """
 
@@ -47,7 +47,7 @@ def main(prepared: Path, folder: Path) -> None:
             image_size=shape[:2],
             grayscale=shape[2] == 1,
             metadata={
-                "parameters": {name: getattr(p, name) for name in vars(p)},
+                "parameters": vars(p),
                 "scores": scores,
                 "pictures": {"train": len(train.labels), "test": len(test.labels)},
             },

@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 from conftest import SMALL, fails, run
 
-DVC = ("plots", "metrics", "params")
-
 
 def test_outputs(trained: Path) -> None:
     metrics = json.loads((trained / "evaluation/metrics.json").read_text())
