@@ -46,11 +46,7 @@ def main(prepared: Path, folder: Path) -> None:
             labels,
             image_size=shape[:2],
             grayscale=shape[2] == 1,
-            metadata={
-                "parameters": vars(p),
-                "scores": scores,
-                "pictures": {"train": len(train.labels), "test": len(test.labels)},
-            },
+            metadata={"parameters": vars(p), "scores": scores, "data": dataset.describe(labels, prepared)},
             path=scratch / package.FILE,
         )
     print(f"{tag}: val_accuracy {scores['val_accuracy']:.4f}, in the BentoML store and in {folder / package.FILE}")
@@ -89,14 +85,13 @@ def fit(model: "keras.Model", prepared: Path, p: params.Train, history: Path) ->
     import keras
 
     class Batches(keras.utils.PyDataset):
-        """Batches of one part, cut from its memory-mapped file; shuffled anew each epoch where a seed is given."""
+        """Batches of one part, cut from its memory-mapped file; with a seed, shuffled and shifted anew each epoch."""
 
-        def __init__(self, part: str, size: int, shuffle_seed: int | None = None) -> None:
+        def __init__(self, part: str, size: int, seed: int | None = None) -> None:
             super().__init__()
-            self.path, self.size = prepared / part / "images.npy", size
+            self.path, self.size, self.seed, self.epoch = prepared / part / "images.npy", size, seed, -1
             self.labels = np.load(prepared / part / "labels.npy")
             self.order = np.arange(len(self.labels))
-            self.random = None if shuffle_seed is None else np.random.default_rng(shuffle_seed)
             self.on_epoch_end()
 
         def __len__(self) -> int:
@@ -105,11 +100,15 @@ def fit(model: "keras.Model", prepared: Path, p: params.Train, history: Path) ->
         def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
             rows = np.sort(self.order[index * self.size : (index + 1) * self.size])
             # Mapped anew for each batch, since pages once read count as the process's memory.
-            return np.load(self.path, mmap_mode="r")[rows], self.labels[rows]
+            images = np.load(self.path, mmap_mode="r")[rows]
+            if self.seed is not None:
+                images = shifted(images, np.random.default_rng((self.seed, self.epoch, index)))
+            return images, self.labels[rows]
 
         def on_epoch_end(self) -> None:
-            if self.random is not None:
-                self.random.shuffle(self.order)
+            self.epoch += 1
+            if self.seed is not None:
+                self.order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.labels))
 
     class Report(keras.callbacks.Callback):
         """Stop at once when the loss is no number any more; a line an epoch where there is no terminal."""
@@ -136,6 +135,19 @@ def fit(model: "keras.Model", prepared: Path, p: params.Train, history: Path) ->
         verbose=1 if sys.stdout.isatty() else 0,
     )
     return {name: values[-1] for name, values in fitted.history.items()}
+
+
+def shifted(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Move each picture (N x height x width x channels) by up to a sixteenth of its size; its edge fills the gap.
+
+    What is in a picture does not depend on where it is, and the network alone would learn that it does.
+    """
+    count, height, width, _ = images.shape
+    y, x = height // 16, width // 16
+    padded = np.pad(images, ((0, 0), (y, y), (x, x), (0, 0)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
+    chosen = windows[np.arange(count), random.integers(2 * y + 1, size=count), random.integers(2 * x + 1, size=count)]
+    return np.moveaxis(chosen, 1, 3)
 
 
 if __name__ == "__main__":

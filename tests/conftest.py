@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+FILE = "celestial_bodies_classifier_model.bentomodel"
 SMALL = """\
 prepare: {seed: 77, split: 0.25, image_size: [24, 20], grayscale: false}
 train: {seed: 77, lr: 0.003, epochs: 3, batch_size: 16, conv_size: 8, dense_size: 32, output_classes: 11}
@@ -70,6 +71,36 @@ def trained(tmp_path_factory: pytest.TempPathFactory, raw: Path) -> Path:
         result = run(project, *command)
         assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
     return project
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This folder where `dvc repro` has run; else a copy where it does, on the sample dataset. Tests only read it."""
+    outputs = ("data/raw", "data/prepared/labels.json", "model/history.csv", "evaluation/metrics.json")
+    if all((ROOT / path).exists() for path in (*outputs, f"model/{FILE}")):
+        return ROOT
+    project = copy_project(tmp_path_factory.mktemp("workspace") / "project", (ROOT / "params.yaml").read_text())
+    (project / "data").mkdir()
+    for name in ("dvc.lock", "data/raw.dvc"):
+        shutil.copy(ROOT / name, project / name)
+    for command in (
+        ("git", "init", "-q"),
+        ("dvc", "init", "-q"),
+        ("src/render.py", "data/raw"),
+        ("dvc", "repro"),
+    ):
+        result = run(project, *command)
+        assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
+    return project
+
+
+@pytest.fixture(scope="session")
+def default(workspace: Path):
+    """The workspace's package: BentoML's model and the Keras model."""
+    from utils import package, seed
+
+    seed.start(0)
+    return package.load(workspace / "model" / FILE)
 
 
 @pytest.fixture

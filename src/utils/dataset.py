@@ -1,8 +1,10 @@
 """The prepared dataset, as prepare.py writes it, checked on the way in."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,3 +49,20 @@ def load(prepared: Path, part: str) -> tuple[list[str], Part]:
     if labels.min() < 0 or labels.max() >= len(classes):
         raise Failure(f"{shown(prepared / part / 'labels.npy')} has labels that labels.json lacks; {remedy}")
     return classes, Part(images, labels, files)
+
+
+def describe(classes: list[str], prepared: Path) -> dict[str, Any]:
+    """For each part its number of pictures and the SHA-256 of its images.npy; under "classes" the numbers for each."""
+    about: dict[str, Any] = {}
+    counts = {}
+    for part in ("train", "test"):
+        with open(prepared / part / "images.npy", "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        labels = np.load(prepared / part / "labels.npy", allow_pickle=False)
+        about[part] = {"pictures": len(labels), "sha256": digest}
+        counts[part] = np.bincount(labels, minlength=len(classes)).tolist()
+    about["classes"] = {
+        name: {"train": train, "test": test}
+        for name, train, test in zip(classes, counts["train"], counts["test"], strict=True)
+    }
+    return about

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from utils import images
+from utils import card, images
 from utils.stage import Failure, shown
 
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # the one value that BentoML takes for an opt-out
@@ -55,12 +55,13 @@ def save(
         labels: the classes' names, in the order of the logits.
         image_size: (height, width) in pixels.
         grayscale: one channel rather than three.
-        metadata: what `bentoml models get` shows, beside classes and image size.
+        metadata: parameters, scores and data; `bentoml models get` shows it, with classes, image size and a model card.
     """
     bentoml = _bentoml()
     from bentoml._internal.configuration.containers import BentoMLContainer
     from bentoml._internal.models import ModelStore
 
+    about = {"classes": labels, "image_size": list(image_size), "grayscale": grayscale, **metadata}
     bare = type(model).from_config(model.get_config())  # without the optimizer: two thirds of the weights' file
     bare.set_weights(model.get_weights())
     with tempfile.TemporaryDirectory() as scratch:
@@ -82,7 +83,7 @@ def save(
                     ),
                     "postprocess": functools.partial(_FromSource("postprocess"), labels=list(labels)),
                 },
-                metadata={"classes": labels, "image_size": list(image_size), "grayscale": grayscale, **metadata},
+                metadata={**about, "model_card": card.model_card(about)},
             )
             files = {file.name: file.read_bytes() for file in Path(saved.path).iterdir() if file.is_file()}
         finally:

@@ -40,12 +40,7 @@ def training_history(history: dict[str, list[float]]) -> Figure:
 
 
 def pred_preview(
-    images: np.ndarray,
-    actual: list[str],
-    predicted: list[str],
-    confidence: list[float],
-    columns: int = 8,
-    rows: int = 5,
+    images: np.ndarray, actual: list[str], predicted: list[str], confidence: np.ndarray, columns: int = 8, rows: int = 5
 ) -> Figure:
     """Some test pictures with what the model takes them for: first, in red, those that it gets wrong.
 
@@ -54,16 +49,45 @@ def pred_preview(
         actual, predicted: N class names.
         confidence: N probabilities of the predicted class, 0 to 1.
     """
-    wrong = [i for i in range(len(images)) if actual[i] != predicted[i]]
+    wrong = _wrong(actual, predicted, confidence)
     right = [i for i in range(len(images)) if actual[i] == predicted[i]]
+    title = f"{len(images)} test pictures, {len(wrong)} wrong"
     # At most half of the places for mistakes, the most confident first; the rest spread over the test set.
-    wrong = sorted(wrong, key=lambda i: -confidence[i])[: columns * rows // 2 if right else columns * rows]
+    wrong = wrong[: columns * rows // 2 if right else columns * rows]
     room = columns * rows - len(wrong)
     right = [right[len(right) * k // min(room, len(right))] for k in range(min(room, len(right)))]
-    chosen = wrong + right
-    rows = math.ceil(len(chosen) / columns)
+    return _sheet(images, actual, predicted, confidence, wrong + right, title, columns)
+
+
+def mistakes(
+    images: np.ndarray, actual: list[str], predicted: list[str], confidence: np.ndarray, columns: int = 8, rows: int = 3
+) -> Figure:
+    """The most confident mistakes, the surest first. Wrong labels in the data show up here before anything else."""
+    wrong = _wrong(actual, predicted, confidence)
+    chosen = wrong[: columns * rows]
+    title = f"{len(wrong)} mistakes in {len(images)} test pictures"
+    if wrong:
+        title += f", the {len(chosen)} most confident" if wrong[len(chosen) :] else ", the most confident first"
+    return _sheet(images, actual, predicted, confidence, chosen, title, columns)
+
+
+def _wrong(actual: list[str], predicted: list[str], confidence: np.ndarray) -> list[int]:
+    wrong = [i for i in range(len(actual)) if actual[i] != predicted[i]]
+    return sorted(wrong, key=lambda i: -confidence[i])
+
+
+def _sheet(
+    images: np.ndarray,
+    actual: list[str],
+    predicted: list[str],
+    confidence: np.ndarray,
+    chosen: list[int],
+    title: str,
+    columns: int,
+) -> Figure:
+    rows = max(math.ceil(len(chosen) / columns), 1)
     figure = _figure(1.45 * columns, 1.85 * rows + 0.4)
-    figure.suptitle(f"{len(images)} test pictures, {sum(a != p for a, p in zip(actual, predicted, strict=True))} wrong")
+    figure.suptitle(title)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.axis("off")

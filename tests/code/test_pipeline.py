@@ -1,5 +1,6 @@
 """`dvc repro` from end to end, and what users do with its outputs."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -16,7 +17,13 @@ def test_outputs(trained: Path) -> None:
     assert (trained / "evaluation/predictions.csv").read_text().splitlines()[0] == "file,actual,predicted,confidence"
     assert len((trained / "evaluation/predictions.csv").read_text().splitlines()) == 34
     assert len((trained / "model/history.csv").read_text().splitlines()) == 4
-    for name in ("training_history", "pred_preview", "confusion_matrix"):
+    for name, head in (("calibration", "confidence,accuracy,perfect,pictures"), ("classes", "class,precision,recall")):
+        assert (trained / f"evaluation/{name}.csv").read_text().startswith(head)
+    card = (trained / "evaluation/model_card.md").read_text()
+    assert metrics["model"] in card and f"{metrics['val_acc']:.1%}" in card
+    digest = hashlib.sha256((trained / "data/prepared/test/images.npy").read_bytes()).hexdigest()
+    assert digest in card
+    for name in ("training_history", "pred_preview", "mistakes", "confusion_matrix"):
         assert (trained / f"evaluation/plots/{name}.png").read_bytes().startswith(b"\x89PNG")
     listed = json.loads(run(trained, "bentoml", "models", "list", "-o", "json").stdout)
     assert (metrics["model"], "bentoml.keras") in [(model["tag"], model["module"]) for model in listed]
@@ -48,7 +55,7 @@ def test_dvc_commands(trained: Path, tmp_path: Path) -> None:
     result = run(trained, "dvc", "plots", "show", "-o", str(tmp_path / "plots"))
     assert result.returncode == 0, result.stderr
     page = (tmp_path / "plots" / "index.html").read_text()
-    for part in ("val_loss", "val_accuracy", "confusion", "pred_preview"):
+    for part in ("val_loss", "val_accuracy", "confusion", "pred_preview", "Calibration", "F1 of each class"):
         assert part in page
 
 

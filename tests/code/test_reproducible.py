@@ -2,10 +2,12 @@
 
 import json
 import os
+import platform
 import shutil
 from pathlib import Path
 
-from conftest import copy_project, run
+import pytest
+from conftest import ROOT, copy_project, run
 
 # What may differ between two machines and their users, and may not show.
 OTHER = {
@@ -64,3 +66,10 @@ def test_no_setting_of_this_machine_is_in_an_output(trained: Path) -> None:
     for name, content in outputs(trained).items():
         for leak in (str(trained), os.environ["BENTOML_HOME"], "/home/", "/root/"):
             assert leak.encode() not in content, f"{leak} is in {name}"
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="other processors differ in the last digits")
+def test_the_committed_lock_is_what_comes_out(workspace: Path) -> None:
+    if workspace == ROOT:
+        assert "up to date" in run(ROOT, "dvc", "status").stdout, "run `dvc repro` and commit dvc.lock"
+    assert (workspace / "dvc.lock").read_text() == (ROOT / "dvc.lock").read_text()
