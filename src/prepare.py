@@ -56,7 +56,7 @@ def find_pictures(raw: Path) -> tuple[list[str], list[str], int]:
         raise Failure(f"{shown(raw)} is no folder; draw the sample dataset into it, or put your own there (README)")
     labels, files, skipped, strays = [], [], 0, []
     for folder in sorted(os.scandir(raw), key=lambda entry: entry.name):
-        if folder.name.startswith(".") or not folder.is_dir():
+        if folder.name.startswith(".") or not os.path.isdir(folder):
             skipped += 1
             if not folder.name.startswith(".") and _is_picture(folder.name):
                 strays.append(f"{folder.name} is in no class folder")
@@ -65,7 +65,7 @@ def find_pictures(raw: Path) -> tuple[list[str], list[str], int]:
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
             if entry.name.startswith("."):
                 skipped += 1
-            elif entry.is_dir():
+            elif os.path.isdir(entry):
                 strays.append(f"{folder.name}/{entry.name} is a folder inside a class folder")
             elif _is_picture(entry.name):
                 files.append(f"{folder.name}/{entry.name}")
@@ -135,8 +135,11 @@ def read_pictures(
     """For each picture the SHA-256 of its file and its height x width x channels bytes, or what is wrong with it."""
     results: list[tuple[bytes, bytes | str]] = []
     for name in names:
+        path = Path(raw, name)
         try:
-            content = Path(raw, name).read_bytes()
+            if path.exists() and not path.is_file():
+                raise ValueError("no regular file")  # a pipe or a device, which might never end
+            content = path.read_bytes()
             results.append((hashlib.sha256(content).digest(), preprocess(content, image_size, grayscale).tobytes()))
         except OSError as error:
             results.append((b"", error.strerror or str(error)))

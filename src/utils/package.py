@@ -65,6 +65,7 @@ def save(
     bare = type(model).from_config(model.get_config())  # without the optimizer: two thirds of the weights' file
     bare.set_weights(model.get_weights())
     with tempfile.TemporaryDirectory() as scratch:
+        _claim(scratch, 2**20 + sum(weights.nbytes for weights in bare.get_weights()))
         BentoMLContainer.model_store.set(ModelStore(scratch))  # a store of its own: the tag is not known yet
         try:
             saved = bentoml.keras.save_model(
@@ -124,6 +125,16 @@ def _bentoml() -> Any:
         warnings.simplefilter("ignore")  # BentoML 1.4 calls its Keras module deprecated; the version is pinned
         import bentoml.keras
     return bentoml
+
+
+def _claim(folder: str, size: int) -> None:
+    """See whether there is room for `size` bytes. Where there is none, the HDF5 library crashes the whole process."""
+    with tempfile.TemporaryFile(dir=folder) as room:
+        try:
+            os.posix_fallocate(room.fileno(), 0, size)
+        except OSError as error:
+            error.filename = folder
+            raise
 
 
 class _FromSource:
@@ -251,6 +262,9 @@ def _add_to_store(files: dict[str, bytes]) -> str:
             latest = scratch.with_suffix(".latest")
             latest.write_text(info["version"])
             os.replace(latest, entry.parent / "latest")
+    except OSError as error:
+        error.filename = error.filename or entry  # a full disk does not say whose file it was
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return tag

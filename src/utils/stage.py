@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import shutil
 import signal
 import sys
@@ -34,11 +35,12 @@ def run(main: Callable[..., None], doc: str, *arguments: str) -> None:
         parser.add_argument(name, type=Path, metavar=name.upper())
     paths = vars(parser.parse_args()).values()
 
+    errors = os.dup(2)  # stderr, also while `utils.seed` hides what libraries write there as they load
+
     def stop(signum: int, frame: object) -> None:
         # No unwinding: an exception can get lost in the callbacks of a library that is being imported.
         _discard()
-        print(f"\n{script}: stopped by {signal.Signals(signum).name}; nothing was changed", file=sys.stderr)
-        sys.stderr.flush()
+        os.write(errors, f"\n{script}: stopped by {signal.Signals(signum).name}; nothing was changed\n".encode())
         os._exit(128 + signum)
 
     for signum in (signal.SIGINT, signal.SIGTERM):
@@ -48,11 +50,14 @@ def run(main: Callable[..., None], doc: str, *arguments: str) -> None:
         main(*paths)
     except Failure as failure:
         message = str(failure)
-    except MemoryError:
-        message = "out of memory; use a smaller image_size, batch_size or model, or a larger machine"
     except OSError as error:
         where = f"{shown(error.filename)}: " if error.filename else ""
         message = f"{where}{error.strerror or error}; nothing was changed"
+    except Exception as error:
+        # TensorFlow's and JAX's own errors, told by name: this module loads neither.
+        if not isinstance(error, MemoryError) and not re.search("(?i)resource_?exhausted", repr(error)):
+            raise
+        message = "out of memory; use a smaller image_size, batch_size or model, or a larger machine"
     else:
         return
     finally:
@@ -70,7 +75,11 @@ def output(folder: Path) -> Iterator[Path]:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     with removed_on_failure(scratch):
-        yield scratch
+        try:
+            yield scratch
+        except OSError as error:
+            error.filename = error.filename or folder  # a full disk does not say whose file it was
+            raise
         held = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
         for file in sorted(path for path in scratch.rglob("*") if path.is_file()):
             target = folder / file.relative_to(scratch)

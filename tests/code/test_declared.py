@@ -134,3 +134,18 @@ def test_ruff() -> None:
     for command in (("check",), ("format", "--check", "--exclude", "src/render.py")):
         result = subprocess.run(["ruff", *command], cwd=ROOT, capture_output=True, text=True)
         assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_ml_test_score_adds_up_and_its_tests_exist() -> None:
+    text = (ROOT / "tests/README.md").read_text()
+    for name, file in re.findall(r"\[(test_\w+)\]\(([^)]+)\)", text):
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text(), f"{name} is not in {file}"
+    for file in re.findall(r"\]\(([^)]+)\)", text):
+        assert (ROOT / "tests" / file).exists(), file
+    sums = [
+        sum(float(points) for points in re.findall(r"^\| [1-7] .*? \| ([\d.]+) \|", section, re.MULTILINE))
+        for section in text.split("\n### ")[1:5]
+    ]
+    table = re.search(r"points of 7 \| (.*) \| \*\*(.*)\*\*", text)
+    assert [float(points) for points in table[1].split(" | ")] == sums and float(table[2]) == min(sums)
+    assert text.count("\n| 7 ") == 4

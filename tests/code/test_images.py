@@ -5,7 +5,7 @@ import random
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from utils import images
 
@@ -42,6 +42,7 @@ def picture(mode: str = "RGB") -> Image.Image:
         encoded(picture().resize((1, 1)), "PNG"),
         encoded(picture().resize((3000, 1)), "PNG"),
         encoded(picture("YCbCr"), "JPEG"),
+        encoded(picture(), "JPEG", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()),
     ],
 )
 def test_every_mode_becomes_the_configured_one(content: bytes, grayscale: bool) -> None:

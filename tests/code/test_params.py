@@ -1,6 +1,11 @@
 """params.yaml: read, checked and typed."""
 
+import math
+
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from utils import params
 from utils.stage import Failure
@@ -107,3 +112,33 @@ def test_missing_empty_and_bomb(tmp_path) -> None:
         load(tmp_path, bomb + TUTORIAL.replace("lr: 0.0001", "lr: *i"))
     with pytest.raises(Failure):
         load(tmp_path, "[" * 100_000)
+
+
+KEYS = st.sampled_from(["prepare", "train", *params.Prepare.__annotations__, *params.Train.__annotations__]) | st.text()
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.dates()
+VALUES = st.recursive(SCALARS, lambda v: st.lists(v, max_size=4) | st.dictionaries(KEYS, v, max_size=8), max_leaves=12)
+GOOD = yaml.safe_load(TUTORIAL)
+
+
+@pytest.mark.parametrize("section", [params.Prepare, params.Train])
+@settings(max_examples=500, deadline=None)
+@given(st.data())
+def test_any_document_is_a_section_or_a_failure_of_one_line(tmp_path_factory, section, data) -> None:
+    document = data.draw(VALUES | st.fixed_dictionaries({"prepare": VALUES, "train": VALUES}), "document")
+    if data.draw(st.booleans(), "nearly right"):
+        document = {name: {**values} for name, values in GOOD.items()}
+        values = document[section.__name__.lower()]
+        values[data.draw(st.sampled_from(sorted(values)) | st.text(), "key")] = data.draw(VALUES, "value")
+    text = data.draw(st.just(yaml.safe_dump(document, allow_unicode=True)) | st.text(), "text")
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    try:
+        loaded = params.load(section, path)
+    except Failure as failure:
+        assert str(failure) and "\n" not in str(failure) and len(str(failure)) < 800
+        return
+    assert 0 <= loaded.seed <= params.SEED_MAX
+    if section is params.Train:
+        assert 0 < loaded.lr < math.inf and loaded.epochs >= 1 and loaded.output_classes >= 2
+    else:
+        assert 0 < loaded.split < 1 and min(loaded.image_size) >= 1 and isinstance(loaded.grayscale, bool)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SMALL, copy_project, fails, run
+from conftest import SMALL, copy_project, fails, run, without_rights
 from PIL import Image
 
 COMMAND = ("src/prepare.py", "data/raw", "data/prepared")
@@ -103,8 +103,14 @@ def test_all_broken_pictures_are_named_and_nothing_is_written(fresh: Path) -> No
     (mars / "nowhere.jpg").symlink_to("nothing")
     Image.new("1", (30_000, 30_000)).save(mars / "bomb.png")
     (mars / "two\nlines.jpg").touch()
-    result = run(fresh, *COMMAND)
-    fails(result, "cannot be read", "(6)", "cut.jpg", "empty.png", "text.jpg", "nowhere.jpg", "bomb.png", "two\\nlines")
+    (mars / "round.jpg").symlink_to("round.jpg")
+    (mars / "endless.jpg").symlink_to("/dev/zero")
+    os.mkfifo(mars / "pipe.jpg")
+    (mars / "locked.jpg").touch(0)
+    result = run(fresh, *without_rights(), sys.executable, *COMMAND)
+    fails(result, "cannot be read", "(10)", "two\\nlines.jpg")
+    for name in ("cut", "empty", "text", "nowhere", "bomb", "round", "endless", "pipe", "locked"):
+        assert f"  Mars/{name}." in result.stderr, name
     assert prepared(fresh) == before
     assert not (fresh / "data" / ".prepared.tmp").exists()
 
@@ -124,6 +130,30 @@ def test_odd_names_and_other_files(fresh: Path) -> None:
     assert result.stdout.startswith("137 pictures") and "3 other files skipped" in result.stdout
 
 
+def test_a_link_out_of_the_dataset_is_read(fresh: Path, tmp_path: Path) -> None:
+    picture = next((fresh / "data/raw/Mars").iterdir())  # as in a checkout of DVC's with links into its cache
+    picture.rename(tmp_path / "elsewhere.jpg")
+    picture.symlink_to(tmp_path / "elsewhere.jpg")
+    assert run(fresh, *COMMAND).stdout.startswith("132 pictures")
+
+
+def test_classes_of_very_different_size(fresh: Path) -> None:
+    for picture in sorted((fresh / "data/raw/Mars").iterdir())[2:]:
+        picture.unlink()
+    assert run(fresh, *COMMAND).stdout.startswith("122 pictures of 11 classes")
+    assert sum(name.startswith("Mars/") for name in side(fresh, "test")) == 1
+
+
+def test_a_thousand_classes(fresh: Path) -> None:
+    shutil.rmtree(fresh / "data/raw")
+    for i in range(1000):
+        folder = fresh / f"data/raw/class {i:03}"
+        folder.mkdir(parents=True)
+        for k in range(2):
+            Image.new("RGB", (4, 4), (i % 256, i // 256, k)).save(folder / f"{k}.png")
+    assert run(fresh, *COMMAND).stdout.startswith("2000 pictures of 1000 classes: 1000 to train on, 1000 to test on")
+
+
 def change(fresh: Path, case: str) -> None:
     raw = fresh / "data" / "raw"
     if case == "missing":
@@ -139,6 +169,10 @@ def change(fresh: Path, case: str) -> None:
     elif case == "one picture":
         (raw / "Ceres").mkdir()
         Image.new("RGB", (9, 9)).save(raw / "Ceres" / "a.png")
+    elif case == "fewer pictures than classes":
+        for folder in list(raw.iterdir())[1:]:
+            shutil.rmtree(folder)
+            folder.mkdir()
     elif case == "case":
         shutil.copytree(raw / "Mars", raw / "mars")
     elif case == "too deep":
@@ -159,6 +193,7 @@ def change(fresh: Path, case: str) -> None:
         ("one class", "1 classes"),
         ("empty class", "Ceres"),
         ("one picture", "class Ceres has too few"),
+        ("fewer pictures than classes", "without a picture; fill or remove them (10)"),
         ("case", "differ only in case"),
         ("too deep", "Mars/more is a folder"),
         ("folder.jpg", "Mars/x.jpg is a folder"),
