@@ -26,7 +26,7 @@ LIMIT = 64_000  # bytes; GitHub takes 65,536 characters, and the workflow adds a
 ROWS, MORE = 20, 60  # of a table: in the open, and on a click
 MATRIX = 15  # classes; of more, only the commonest confusions are listed
 POINTS = 30  # of a curve
-CHART = "---\nconfig: {xyChart: {height: 350}, themeVariables: {xyChart: {plotColorPalette: '#f0883e, #0969da'}}}\n---"
+CHART = "---\nconfig: {xyChart: {height: 350}, themeVariables: {xyChart: {plotColorPalette: '#0969da, #f0883e'}}}\n---"
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def verdict(base: Side, now: Side) -> str:
         f"Of {total:,} test pictures {right:,} are right, {was_right:,} were: {gained} newly right, {lost} newly wrong."
     )
     if gained != lost and chance(gained, lost) > 0.05:
-        text += " That few may be chance."
+        text += " So small a difference can be chance."
     return f"{headline}\n\n{text}"
 
 
@@ -231,17 +231,16 @@ def classes(base: Side, now: Side) -> str:
 def curves(base: Side, now: Side) -> str:
     """Loss and accuracy on the test pictures over the epochs."""
     epochs = max(len(base.history), len(now.history))
-    chosen = range(0, epochs, max(1, math.ceil(epochs / POINTS)))
+    chosen = range(epochs - 1, -1, -math.ceil(epochs / POINTS))[::-1] if epochs else ()
     charts = []
-    for column, name in enumerate(("loss", "accuracy") if epochs else ()):
-        lines = ([side.history[i][column] for i in chosen if i < len(side.history)] for side in (base, now))
-        charts += [
-            f'```mermaid\n{CHART}\nxychart-beta\n  title "{name.capitalize()} on the test pictures"',
-            f"  x-axis epoch {json.dumps([str(i + 1) for i in chosen])}",
-            *(f"  line [{', '.join(f'{value:.4f}' for value in line or [0])}]" for line in lines),
-            "```\n",
-        ]
-    return f"**Training:** 🟧 {base.name}, 🟦 now\n\n" + "\n".join(charts) if charts else ""
+    for column, name in enumerate(("Loss", "Accuracy") if chosen else ()):
+        charts += [f'```mermaid\n{CHART}\nxychart-beta\n  title "{name} on the test pictures"']
+        charts += [f"  x-axis epoch {json.dumps([str(i + 1) for i in chosen])}"]
+        for side in (now, base):
+            values = [f"{side.history[i][column]:.4f}" for i in chosen if i < len(side.history)]
+            charts += [f"  line [{', '.join(values)}]"] if values else []
+        charts += ["```\n"]
+    return f"**Training:** 🟦 now, 🟧 {base.name}\n\n" + "\n".join(charts) if charts else ""
 
 
 def confusion(base: Side, now: Side) -> str:
