@@ -1,10 +1,14 @@
 """One small trained project for all tests, made by `dvc repro`, with a BentoML store of its own."""
 
+import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,6 +54,35 @@ def copy_project(folder: Path, params: str = SMALL) -> Path:
     shutil.copy(ROOT / "dvc.yaml", folder)
     (folder / "params.yaml").write_text(params)
     return folder
+
+
+@contextlib.contextmanager
+def s3_server(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen]]:
+    """A real S3 server whose bucket is `folder / "bucket"`, with the key KEY and the secret SECRET: URL and process."""
+    (folder / "bucket").mkdir(parents=True, exist_ok=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = (
+        "rclone",
+        "serve",
+        "s3",
+        "--addr",
+        f"127.0.0.1:{port}",
+        "--auth-key",
+        "KEY,SECRET",
+        *options,
+        str(folder),
+    )
+    with open(os.devnull, "wb") as nothing, subprocess.Popen(command, stdout=nothing, stderr=nothing) as server:
+        try:
+            while server.poll() is None:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                    break
+                time.sleep(0.05)
+            yield f"http://127.0.0.1:{port}", server
+        finally:
+            server.kill()
 
 
 @pytest.fixture(scope="session")

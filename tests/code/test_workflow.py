@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, run
+from conftest import ROOT, run, s3_server
 
 WORKFLOWS = ROOT / ".github/workflows"
 GIT = ("git", "-c", "user.name=Test", "-c", "user.email=test@example.invalid")
@@ -111,6 +111,33 @@ def test_without_any_secret_the_steps_do_the_whole_job(upstream: Path) -> None:
     result = run_step(clone, compare)
     assert result.returncode == 1
     assert "dvc.lock" in result.stdout and "::error::This commit gives other results" in result.stdout
+
+
+def test_with_a_remote_it_pulls_and_pushes(upstream: Path, trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / ".dvc/cache", upstream / ".dvc/cache")
+    with s3_server(tmp_path / "s3") as (url, _):
+        given = {
+            "github.event_name": "push",
+            "vars.DVC_REMOTE_URL": "s3://bucket/models",
+            "vars.DVC_REMOTE_ENDPOINTURL": url,
+            "secrets.AWS_ACCESS_KEY_ID": "KEY",
+            "secrets.AWS_SECRET_ACCESS_KEY": "SECRET",
+        }
+        todo = {step[0]: step for step in steps("mlops.yaml", "pipeline", given)}
+        use, push = todo["Use the remote"], todo["Push to the remote"]
+        activate = upstream / ".venv/bin/activate"
+        activate.parent.mkdir(parents=True)
+        activate.write_text("")
+        for step in (use, push):
+            assert run_step(upstream, step).returncode == 0
+        clone = checkout(upstream)
+        for name in (use[0], "Get the pictures, from the remote or as the drawn sample", "Run the pipeline", push[0]):
+            result = run_step(clone, todo[name])
+            assert result.returncode == 0, f"{name}: {result.stdout}{result.stderr}"
+            assert "drawing the sample" not in result.stdout and "Running stage" not in result.stdout
+        assert (clone / "evaluation/plots/confusion_matrix.png").is_file()
+        tracked = subprocess.run(("git", "grep", "SECRET"), cwd=clone, capture_output=True, text=True)
+        assert tracked.returncode == 1 and run(clone, "git", "status", "--porcelain").stdout == ""
 
 
 def test_own_pictures_without_a_remote_are_not_replaced_by_the_sample(upstream: Path) -> None:
