@@ -65,10 +65,8 @@ def read_base(revision: str) -> Side:
     name = found.stdout.strip()
 
     def read(path: str) -> str:
-        # "./" is this folder, wherever the repository begins.
-        return subprocess.run(("git", "show", f"{name}:./{path}"), capture_output=True).stdout.decode(
-            "utf-8", "replace"
-        )
+        show = ("git", "show", f"{name}:./{path}")  # from this folder, wherever the repository begins
+        return subprocess.run(show, capture_output=True).stdout.decode("utf-8", "replace")
 
     return read_side(name, read)
 
@@ -114,22 +112,17 @@ def flat(value: Any, name: str = "") -> dict[str, Any]:
 def verdict(base: Side, now: Side) -> str:
     """Better, worse or same, in one line; then by how many pictures."""
     accuracy, before, total = now.score("val_acc"), base.score("val_acc"), len(now.answers)
-    right, was_right = (sum(actual == predicted for actual, predicted in s.answers.values()) for s in (now, base))
     if before is None:
-        headline = f"### Nothing to compare with: {base.name} has no metrics"
-        return f"{headline}\n\n{right:,} of {total:,} test pictures are right, {percent(accuracy, total)}."
+        return f"### Nothing to compare with: {base.name} has no metrics\n\n{percent(accuracy, total)} right now."
     word = "Better than" if accuracy > before else "Worse than" if accuracy < before else "Same accuracy as"
     headline = f"### {word} {base.name}: {percent(accuracy, total)} right, before {percent(before, total)}"
-    both = [file for file, (actual, _) in now.answers.items() if base.answers.get(file, ("",))[0] == actual]
+    both = {file for file, (actual, _) in now.answers.items() if base.answers.get(file, ("",))[0] == actual}
+    is_right, was_right = ({file for file in both if len(set(side.answers[file])) == 1} for side in (now, base))
+    gained, lost = len(is_right - was_right), len(was_right - is_right)
+    which = f"Of {total:,} test pictures"
     if not len(both) == total == len(base.answers):
-        return (
-            f"{headline}\n\nThe test pictures differ: {len(both):,} of {total:,} were there before. Compare with care."
-        )
-    gained = sum(base.answers[file] != now.answers[file] and len(set(now.answers[file])) == 1 for file in both)
-    lost = gained - (right - was_right)
-    text = (
-        f"Of {total:,} test pictures {right:,} are right, {was_right:,} were: {gained} newly right, {lost} newly wrong."
-    )
+        which = f"The test pictures differ, so compare with care. Of the {len(both):,} on both sides"
+    text = f"{which} {len(is_right):,} are right, {len(was_right):,} were: {gained} newly right, {lost} newly wrong."
     if gained != lost and chance(gained, lost) > 0.05:
         text += " So small a difference can be chance."
     return f"{headline}\n\n{text}"
@@ -157,9 +150,8 @@ def scores(base: Side, now: Side) -> str:
             lines.append((key, show(a), show(b), step, judged(a > b if loss else b > a)))
     tags = [str(side.metrics.get("model", "")).rpartition(":")[2] for side in (base, now)]
     lines.append(("model", *map(code, tags), "another" if tags[0] and tags[0] != tags[1] else "", ""))
-    lines.append(
-        ("package", *(f"{side.package / 1e6:.2f} MB" if side.package else "–" for side in (base, now)), "", "")
-    )
+    sizes = [f"{side.package / 1e6:.2f} MB" if side.package else "–" for side in (base, now)]
+    lines.append(("package", *sizes, "", ""))
     return table(("", base.name, "now", "change", ""), lines)
 
 
@@ -176,9 +168,7 @@ def parameters(base: Side, now: Side) -> str:
 
 def dataset(base: Side, now: Side) -> str:
     """Classes and pictures that were added, removed or changed."""
-    count, before = (
-        f"{int(s.data.get('nfiles', 0)):,} files, {s.data.get('size', 0) / 1e6:.1f} MB" for s in (now, base)
-    )
+    before, count = (f"{s.data.get('nfiles', 0):,} files, {s.data.get('size', 0) / 1e6:.1f} MB" for s in (base, now))
     if base.data.get("md5") == now.data.get("md5"):
         return f"**Pictures:** no change ({count})."
     text = f"**Pictures:** {count}; before {before}."
@@ -216,9 +206,7 @@ def classes(base: Side, now: Side) -> str:
         a, b = pairs[-1]
         if any(before != after for before, after in pairs):
             cells = (" → ".join("–" if v is None else percent(v) for v in dict.fromkeys(pair)) for pair in pairs)
-            note = (
-                "**new class**" if a is None else "**class removed**" if b is None else judged(b > a) if a != b else ""
-            )
+            note = "**new class**" if a is None else "**class removed**" if b is None else judged(b > a) * (a != b)
             count = int(now.score("classes", name, "support") or 0)
             lines.append(((b or 0) - (a or 0), (code(name), count, *cells, note)))
     if not lines:
@@ -277,9 +265,8 @@ def table(header: Iterable, lines: list[Iterable]) -> str:
     """A Markdown table; its long tail opens on a click, and a longer one is cut."""
 
     def text(part: list[Iterable]) -> str:
-        return "\n\n" + "\n".join(
-            f"| {' | '.join(map(str, line))} |" for line in (header, ["---"] * len(header), *part)
-        )
+        lined = (header, ["---"] * len(header), *part)
+        return "\n\n" + "\n".join(f"| {' | '.join(map(str, line))} |" for line in lined)
 
     tail, cut = lines[ROWS : ROWS + MORE], len(lines) - ROWS - MORE
     note = f"\n\n… and {cut:,} more." if cut > 0 else ""

@@ -1,5 +1,6 @@
 """The workflows: sound, and their steps, taken out of the YAML, do the job."""
 
+import json
 import os
 import re
 import shutil
@@ -168,26 +169,33 @@ GH = """\
 # Answers as the GitHub CLI would, and notes what it is asked.
 printf '%s\\n' "$*" >> calls
 case "$*" in
-    *pulls*) echo "$NUMBER" ;;
-    */zip) cat artifact.zip ;;
-    *artifacts*) echo "$ARTIFACT" ;;
+    *pulls*) jq -r "${!#}" ../pulls.json ;;
+    */zip) cat ../artifact.zip ;;
+    *artifacts*) jq -r "${!#}" ../artifacts.json ;;
 esac
 """
 
 
+@pytest.mark.skipif(not shutil.which("jq"), reason="without jq nothing here can stand in for the GitHub CLI")
 @pytest.mark.parametrize(
-    ("number", "artifact", "content"),
+    ("heads", "sizes", "content", "number"),
     [
-        ("7", "3", "### Better\n"),
-        ("7", "3", "@octocat " * 100_000 + "\N{EARTH GLOBE EUROPE-AFRICA}"),
-        ("", "3", "superseded"),
-        ("7", "", "no report"),
+        (["other", "this"], [900, 900], "### Better\n", 2),
+        (["this"], [900], "@octocat " * 100_000 + "\N{EARTH GLOBE EUROPE-AFRICA}", 1),
+        (["moved on"], [900], "superseded", None),
+        ([], [900], "closed", None),
+        (["this"], [], "no report", None),
+        (["this"], [10**9], "huge", None),
     ],
+    ids=["posted", "hostile", "superseded", "closed", "no report", "huge"],
 )
-def test_posting(tmp_path: Path, number: str, artifact: str, content: str) -> None:
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/gh").write_text(GH)
-    (tmp_path / "bin/gh").chmod(0o755)
+def test_posting(tmp_path: Path, heads: list[str], sizes: list[int], content: str, number: int | None) -> None:
+    (tmp_path / "gh").write_text(GH)
+    (tmp_path / "gh").chmod(0o755)
+    pulls = [{"number": i, "head": {"sha": sha}} for i, sha in enumerate(heads, 1)]
+    (tmp_path / "pulls.json").write_text(json.dumps(pulls))
+    artifacts = [{"id": i, "size_in_bytes": size} for i, size in enumerate(sizes, 1)]
+    (tmp_path / "artifacts.json").write_text(json.dumps({"artifacts": artifacts}))
     with zipfile.ZipFile(tmp_path / "artifact.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("report.md", content)
         archive.writestr("../../evil", "x")
@@ -195,22 +203,22 @@ def test_posting(tmp_path: Path, number: str, artifact: str, content: str) -> No
         "github.repository": "owner/name",
         "github.event.workflow_run.id": "5",
         "github.event.workflow_run.html_url": "https://example.invalid/5",
+        "github.event.workflow_run.head_sha": "this",
         "github.event.workflow_run.head_repository.owner.login": "someone",
         "github.event.workflow_run.head_branch": "$(touch evil)",
     }
     (step,) = steps("report.yaml", "comment", given)
     folder = tmp_path / "run"
     folder.mkdir()
-    (tmp_path / "artifact.zip").rename(folder / "artifact.zip")
-    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    result = run_step(folder, step, PATH=path, NUMBER=number, ARTIFACT=artifact)
+    result = run_step(folder, step, PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     assert result.returncode == 0, result.stderr
     calls = (folder / "calls").read_text()
-    assert "head=someone:$(touch evil)" in calls
-    posted = "pr comment 7 --edit-last --create-if-none --body-file report.md" in calls
-    assert posted == bool(number and artifact)
-    assert not list(tmp_path.rglob("evil"))
-    if posted:
+    assert "head=someone:$(touch evil)" in calls and not list(tmp_path.rglob("evil"))
+    assert re.findall(r"pr comment (\S+) --edit-last --create-if-none --body-file report.md", calls) == (
+        [str(number)] if number else []
+    )
+    if number:
+        assert f"artifacts/{len(sizes)}/zip" in calls  # the latest
         text = (folder / "report.md").read_text()
         assert len(text) < 65_536 and "@" not in text
         assert text.startswith(content[:5].replace("@", "＠"))
