@@ -58,7 +58,7 @@ def main(revision: Path) -> None:
 
 
 def read_base(revision: str) -> Side:
-    commit = ("git", "rev-parse", "--verify", "--quiet", "--short", "--end-of-options", f"{revision}^{{commit}}")
+    commit = ("git", "rev-parse", "--verify", "--quiet", "--short", f"{revision}^{{commit}}")
     found = subprocess.run(commit, capture_output=True, text=True)
     if found.returncode:
         raise Failure(f"{shown(revision)} is no commit here; name a branch, tag or commit, or `git fetch` it first")

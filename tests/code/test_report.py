@@ -181,7 +181,7 @@ HOSTILE = [
     "@octocat",
     "<img src=x onerror=alert(1)>",
     "a|b|c",
-    "`code` [x](http://evil.example) **bold** #1",
+    "a` [x](http://evil.example) **bold** #1 `b",
     "![x](http://evil.example/x.png)",
     "</details></summary>",
     "---\n\n# line\r\n```mermaid",
