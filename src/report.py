@@ -236,7 +236,7 @@ def confusion(base: Side, now: Side) -> str:
     before, after = (Counter(side.answers.values()) for side in (base, now))
 
     def cell(pair: tuple[str, str]) -> str:
-        text = f"{before[pair]} → {after[pair]}" if before and before[pair] != after[pair] else str(after[pair] or "")
+        text = f"{before[pair]}→{after[pair]}" if before and before[pair] != after[pair] else str(after[pair] or "")
         return f"**{text}**" if text and pair[0] == pair[1] else text
 
     names = sorted({name for pair in before | after for name in pair})
