@@ -129,9 +129,8 @@ def verdict(base: Side, now: Side) -> str:
 
 
 def chance(gained: int, lost: int) -> float:
-    """How often a coin splits gained + lost pictures at least as unevenly (McNemar's exact test)."""
-    n = gained + lost
-    return min(1.0, 2 * sum(math.comb(n, k) for k in range(min(gained, lost) + 1)) / 2**n)
+    """How often a coin would split gained + lost pictures as unevenly: McNemar's test, with continuity correction."""
+    return math.erfc((abs(gained - lost) - 1) / math.sqrt(2 * (gained + lost)))
 
 
 def scores(base: Side, now: Side) -> str:
