@@ -112,9 +112,24 @@ def load(path: Path) -> "tuple[bentoml.Model, keras.Model]":
     Raises:
         Failure: no package, a damaged one, or one whose content is not what its tag says.
     """
-    files = _read(path)
+    return load_tag(add(path))
+
+
+def add(path: Path) -> str:
+    """Check a package, import it into the BentoML store if it is not there, and return its tag; loads no TensorFlow.
+
+    Raises:
+        Failure: as for `load`.
+    """
+    return _add_to_store(_read(path))
+
+
+def load_tag(tag: str) -> "tuple[bentoml.Model, keras.Model]":
+    """Load a model from the BentoML store (in a Bento, the Bento's own); for the rest see `load`."""
     bentoml = _bentoml()
-    stored = bentoml.models.get(_add_to_store(files))
+    stored = bentoml.models.get(tag)
+    if _version({name: Path(stored.path, name).read_bytes() for name in CONTENT}) != stored.tag.version:
+        raise Failure(f"{tag} in {shown(stored.path)} is not what its tag says; remove it and import it again")
     return stored, bentoml.keras.load_model(stored)
 
 

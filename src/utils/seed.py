@@ -25,8 +25,11 @@ os.environ.update(
 )
 
 
-def start(seed: int) -> None:
-    """Load Keras on its backend, quietly, with every source of chance fixed by `seed` (0 to 2**32 - 1)."""
+def start(seed: int, threads: int = THREADS) -> None:
+    """Load Keras on its backend, quietly, with every source of chance fixed by `seed` (0 to 2**32 - 1).
+
+    `threads` is how many share one operation. Where no gradient is summed, one for each call wastes the least.
+    """
     with _quiet():
         import keras
 
@@ -35,7 +38,7 @@ def start(seed: int) -> None:
 
             tf.config.experimental.enable_op_determinism()
             with contextlib.suppress(RuntimeError):  # TensorFlow is in use already: its threads stay as they are
-                tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+                tf.config.threading.set_intra_op_parallelism_threads(threads)
         # A user's keras.json may say otherwise.
         keras.config.set_floatx("float32")
         keras.config.set_dtype_policy("float32")

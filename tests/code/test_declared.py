@@ -67,7 +67,7 @@ def test_a_stage_declares_the_data_of_its_command(stage: str) -> None:
 
 def test_who_may_import_whom() -> None:
     heavy = {"tensorflow", "keras", "bentoml"}
-    allowed = {"train", "evaluate", "serve", "predict", "seed", "package"}
+    allowed = {"train", "evaluate", "serve", "predict", "seed", "package", "inference"}
     for file in (ROOT / "src").rglob("*.py"):
         names = imports(file)
         tops = {name.split(".")[0] for name in names}
