@@ -4,14 +4,15 @@
     curl -F image=@data/raw/Mars/mars_0001.jpg http://127.0.0.1:3000/predict
 
 It serves the package in model/, or the one that the variable MODEL names; a Bento serves its own. The page is at /,
-the API's description at /docs, metrics at /metrics, /readyz answers once the model is warm.
+the API's description at /docs, metrics at /metrics, and /readyz answers once the model is warm.
 """
 
 import asyncio
 import gc
 import os
+import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,20 +27,19 @@ import numpy as np
 import yaml
 from bentoml._internal.utils.analytics import usage_stats
 from bentoml.validators import ContentType
-from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
-from utils import inference, package
+from utils import inference, package, web
 from utils.stage import Failure, shown
+from utils.web import Refused
 
-MAX_BYTES = 16 * 2**20  # of a request; a phone's photograph has up to 12 MB
 MAX_PICTURES = 64  # of a batch
-CONCURRENT = 64  # requests at once; with their bytes, this bounds the memory
+CONCURRENT = 64  # requests at once; with the bytes of each, this bounds the memory
 SECONDS = 10  # for a request; BentoML keeps what belongs to one for so long, so a long time piles up garbage
 THREADS = len(os.sched_getaffinity(0))  # pictures decoded, or batches classified, at once
-
 LOG = os.environ.get("PREDICTION_LOG")  # a folder; without it nothing is logged
+NEEDS = {"bentoml", "numpy", "pillow", "pyyaml", "tensorflow"}  # of requirements.txt, to serve
 
 usage_stats.do_not_track.cache_clear()  # the command asked before `package` opted out of usage reports
 
@@ -48,8 +48,25 @@ def tag_to_serve() -> str:
     """The exact tag: of the package that MODEL names, of the Bento around this file, or of model/."""
     bento = HERE.parents[1] / "bento.yaml"
     if "MODEL" not in os.environ and bento.is_file():
-        return yaml.safe_load(bento.read_text("utf-8"))["models"][0]["tag"]
+        return yaml.safe_load(bento.read_text("utf-8"))["services"][0]["models"][0]["tag"]
     return package.add(Path(os.environ.get("MODEL", HERE.parent / "model" / package.FILE)))
+
+
+def image() -> bentoml.images.Image | None:
+    """What `bentoml build` installs: of requirements-freeze.txt, with its hashes, just what NEEDS need."""
+    freeze = HERE.parent / "requirements-freeze.txt"
+    if not freeze.is_file():
+        return None  # inside a Bento, which is built already
+    entries = re.split(r"\n(?=[a-z])", freeze.read_text("utf-8"))[1:]
+    # Each says at its end for whom it is there: "# via dvc", or one name a line.
+    asked = [(re.match(r"[\w.-]+", entry)[0], set(re.findall(r"#\s+(?:via )?([\w.-]+)", entry))) for entry in entries]
+    wanted = set(NEEDS)
+    while more := {name for name, whom in asked if whom & wanted} - wanted:
+        wanted |= more
+    kept = [
+        entry.partition("\n    # via")[0] for entry, (name, _) in zip(entries, asked, strict=True) if name in wanted
+    ]
+    return bentoml.images.Image(lock_python_packages=False).python_packages(*kept)
 
 
 try:
@@ -73,7 +90,7 @@ class Predictions(bentoml.IODescriptor):
 
 
 class Form(bentoml.IODescriptor):
-    """A multipart form that the service reads itself: BentoML's own reader has no limits, and fetches URLs."""
+    """A multipart form that `web.uploads` reads: BentoML's own reader has no limits, and fetches URLs."""
 
     @classmethod
     async def from_http_request(cls, request: Request, serde: Any) -> "Form":
@@ -88,107 +105,19 @@ class Pictures(Form):
     images: list[Annotated[Path, ContentType("image/*")]]
 
 
-class Refused(Exception):
-    """A request that the client has to change: HTTP status and one sentence."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-
-
-async def uploads(request: Request, field: str, most: int) -> list[tuple[str, bytes]]:
-    """Name and content of the files in a form's field, at least one and at most `most`."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "multipart/form-data":
-        sent = f"the content type is {shown(kind)[:80]}" if kind else "the content type is missing"
-        raise Refused(415, f"{sent}; send multipart/form-data with a picture in the field '{field}'")
-    too_large = Refused(413, f"the request has over {MAX_BYTES // 2**20} MiB; send smaller or fewer pictures")
-    if int(request.headers.get("content-length", 0)) > MAX_BYTES:
-        raise too_large
-
-    async def body() -> AsyncIterator[bytes]:
-        received = 0
-        async for chunk in request.stream():
-            received += len(chunk)
-            if received > MAX_BYTES:
-                raise too_large
-            yield chunk
-
-    parser = MultiPartParser(request.headers, body(), max_files=most, max_fields=most)
-    parser.spool_max_size = MAX_BYTES  # never on disk
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise Refused(400, f"not a form that can be read: {error.message}") from None
-    except ClientDisconnect:
-        raise Refused(400, "the request broke off") from None
-    parts = form.getlist(field)
-    if not parts:
-        names = ", ".join(f"'{shown(name)[:80]}'" for name in form) or "nothing"
-        raise Refused(400, f"no file in the field '{field}'; the form has {names}")
-    if any(isinstance(part, str) for part in parts):
-        raise Refused(400, f"the field '{field}' is text; send the file itself, since no address is fetched")
-    return [(part.filename or "", await part.read()) for part in parts]
-
-
-class Door:
-    """Lets known paths in alone, so that nobody can fill BentoML's metrics with others; serves the static pages."""
-
-    METHODS = {  # noqa: RUF012
-        **dict.fromkeys(("/predict", "/predict_batch"), ("POST",)),
-        **dict.fromkeys(("/", "/docs", "/docs.json", "/schema.json"), ("GET", "HEAD")),
-        **dict.fromkeys(("/livez", "/readyz", "/healthz", "/metrics"), ("GET", "HEAD")),
-        **{f"/static_content/swagger-ui{end}": ("GET", "HEAD") for end in (".css", "-bundle.js")},
-    }
-    HEADERS = {  # noqa: RUF012
-        "Content-Security-Policy": "default-src 'none'; connect-src 'self' data:; img-src 'self' blob: data:; "
-        "script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-        "Cache-Control": "no-cache",
-    }
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-        self.pages = {
-            "/": HTMLResponse((HERE / "serve.html").read_bytes(), headers=self.HEADERS),
-            "/docs": HTMLResponse(DOCS, headers=self.HEADERS),
-        }
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        answer = self.app
-        if scope["type"] == "http":
-            path, method = scope["path"], scope["method"]
-            if path not in self.METHODS:
-                answer = JSONResponse({"error": f"there is no {shown(path)[:80]}; see /docs"}, 404)
-            elif method not in self.METHODS[path]:
-                allowed = ", ".join(self.METHODS[path])
-                error = {"error": f"{shown(method)[:80]} is not for {path}, which takes {allowed}"}
-                answer = JSONResponse(error, 405, {"Allow": allowed})
-            else:
-                answer = self.pages.get(path, self.app)
-        await answer(scope, receive, send)
-
-
-DOCS = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>API of the celestial bodies classifier</title><link rel="icon" href="data:,">
-<link rel="stylesheet" href="static_content/swagger-ui.css"><div id="api"></div>
-<script src="static_content/swagger-ui-bundle.js"></script>
-<script>SwaggerUIBundle({url: "docs.json", dom_id: "#api", validatorUrl: null})</script></html>
-"""
-
-
 class Service(bentoml.Service):
-    """BentoML's service behind the door, and described as it is."""
+    """BentoML's service behind a door, and described as it is."""
+
+    def to_asgi(self, is_main: bool = True) -> web.Door:
+        return web.Door(super().to_asgi(is_main), (HERE / "serve.html").read_bytes())
 
     @property
     def openapi_spec(self) -> Any:
         spec = super().openapi_spec
-        refusal = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+        error = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
         reasons = {400: "No readable picture", 413: "Too large", 415: "No form", 429: "Busy", 504: "Took too long"}
         refusals = {
-            status: {"description": reason, "content": {"application/json": {"schema": refusal}}}
+            status: {"description": reason, "content": {"application/json": {"schema": error}}}
             for status, reason in reasons.items()
         }
         for method in self.apis.values():
@@ -198,11 +127,13 @@ class Service(bentoml.Service):
         info = type(spec.info)(title="Celestial bodies classifier", version=TAG.partition(":")[2], description=about)
         return type(spec)(spec.openapi, info, spec.paths, spec.servers, spec.tags, spec.components)
 
-    def to_asgi(self, is_main: bool = True) -> Any:
-        return Door(super().to_asgi(is_main))
 
-
-@bentoml.service(service_class=Service, traffic={"timeout": SECONDS, "max_concurrency": CONCURRENT})
+@bentoml.service(
+    service_class=Service,
+    image=image(),
+    envs=[{"name": "BENTOML_DO_NOT_TRACK", "value": "True"}],
+    traffic={"timeout": SECONDS, "max_concurrency": CONCURRENT},
+)
 class CelestialBodiesClassifierService:
     bento_model = bentoml.models.BentoModel(TAG)
 
@@ -220,24 +151,24 @@ class CelestialBodiesClassifierService:
         gc.freeze()  # what is loaded stays: no collection has to walk through it again
 
     @bentoml.api(input_spec=OnePicture, output_spec=Prediction)
-    async def predict(self, image: Request) -> Any:
+    async def predict(self, image: Request) -> Response:
         """The class of one picture: JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF or JPEG 2000, whatever its name says."""
         return await self.respond(image, "image", 1, lambda answers: answers[0])
 
     @bentoml.api(input_spec=Pictures, output_spec=Predictions)
-    async def predict_batch(self, images: Request) -> Any:
+    async def predict_batch(self, images: Request) -> Response:
         """The classes of up to 64 pictures, in their order; all or none."""
         return await self.respond(images, "images", MAX_PICTURES, lambda answers: {"predictions": answers})
 
-    async def respond(self, request: Request, field: str, most: int, body: Any) -> Response:
+    async def respond(self, request: Request, field: str, most: int, body: Callable[[list], dict]) -> Response:
         try:
-            answers = await self.classify(await uploads(request, field, most))
-            return JSONResponse({**body(answers), "model": TAG})
-        except Refused as refusal:
-            headers = {"Connection": "close"} if refusal.status == 413 else None  # the rest is not even read
-            return JSONResponse({"error": str(refusal)}, refusal.status, headers)
+            answers = await self.classify(await web.uploads(request, field, most))
+        except Refused as refused:
+            return web.refusal(refused.status, str(refused))
+        return JSONResponse({**body(answers), "model": TAG})
 
     async def classify(self, pictures: list[tuple[str, bytes]]) -> list[dict[str, Any]]:
+        """The answers for pictures, given as name and bytes, decoded in parallel."""
         loop = asyncio.get_running_loop()
         work = [loop.run_in_executor(self.pool, self.classifier.read, content) for _, content in pictures]
         arrays = await asyncio.gather(*work, return_exceptions=True)
@@ -256,13 +187,14 @@ class CelestialBodiesClassifierService:
             confidence = answer["probabilities"][answer["prediction"]]
             self.confidence.labels(prediction=answer["prediction"]).observe(confidence)
             if LOG:
-                self.log(image, answer["prediction"], confidence)
+                log(image, answer["prediction"], confidence)
         return answers
 
-    def log(self, image: np.ndarray, prediction: str, confidence: float) -> None:
-        """Append a line to the prediction log; BentoML adds the time."""
-        with bentoml.monitor("predictions", monitor_options={"log_path": LOG}) as line:
-            line.log(TAG, name="model", role="feature", data_type="categorical")
-            line.log(prediction, name="prediction", role="prediction", data_type="categorical")
-            line.log(confidence, name="confidence", role="prediction", data_type="numerical")
-            line.log(float(image.mean()) / 255, name="brightness", role="feature", data_type="numerical")
+
+def log(image: np.ndarray, prediction: str, confidence: float) -> None:
+    """Append a line to the prediction log; BentoML adds the time."""
+    with bentoml.monitor("predictions", monitor_options={"log_path": LOG}) as line:
+        line.log(TAG, name="model", role="feature", data_type="categorical")
+        line.log(prediction, name="prediction", role="prediction", data_type="categorical")
+        line.log(confidence, name="confidence", role="prediction", data_type="numerical")
+        line.log(float(image.mean()) / 255, name="brightness", role="feature", data_type="numerical")

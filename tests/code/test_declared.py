@@ -122,6 +122,16 @@ def test_imports_are_required_and_requirements_are_used() -> None:
     assert required - used == {"dvc"}  # what the user types
 
 
+def test_a_bento_has_all_that_the_service_imports() -> None:
+    files = project_files(ROOT / "src/serve.py")
+    kept = set(re.findall("^!(.+)", (ROOT / ".bentoignore").read_text(), re.MULTILINE))
+    assert kept == files | {"src/serve.html"}
+    needs = re.search(r"^NEEDS = \{(.*)\}", (ROOT / "src/serve.py").read_text(), re.MULTILINE)[1]
+    names = {name.split(".")[0] for file in files for name in imports(ROOT / file)}
+    third = {NAMES.get(name, name) for name in names - set(sys.stdlib_module_names)} - {"utils", *COME_ALONG}
+    assert third <= set(re.findall(r'"([\w-]+)"', needs)) <= set(pins("requirements.txt"))
+
+
 def test_top_level() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
     top = {path.split("/")[0] for path in tracked if not path.startswith(".")}
