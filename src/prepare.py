@@ -22,9 +22,7 @@ from tqdm import tqdm
 
 from utils import params, stage
 from utils.images import preprocess
-from utils.stage import Failure, shown
-
-ENDINGS = frozenset(".avif .bmp .gif .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split())
+from utils.stage import Failure, is_picture, shown
 
 
 def main(raw: Path, prepared: Path) -> None:
@@ -58,7 +56,7 @@ def find_pictures(raw: Path) -> tuple[list[str], list[str], int]:
     for folder in sorted(os.scandir(raw), key=lambda entry: entry.name):
         if folder.name.startswith(".") or not os.path.isdir(folder):
             skipped += 1
-            if not folder.name.startswith(".") and _is_picture(folder.name):
+            if not folder.name.startswith(".") and is_picture(folder.name):
                 strays.append(f"{folder.name} is in no class folder")
             continue
         labels.append(folder.name)
@@ -67,7 +65,7 @@ def find_pictures(raw: Path) -> tuple[list[str], list[str], int]:
                 skipped += 1
             elif os.path.isdir(entry):
                 strays.append(f"{folder.name}/{entry.name} is a folder inside a class folder")
-            elif _is_picture(entry.name):
+            elif is_picture(entry.name):
                 files.append(f"{folder.name}/{entry.name}")
             else:
                 skipped += 1
@@ -84,10 +82,6 @@ def find_pictures(raw: Path) -> tuple[list[str], list[str], int]:
     if bad := [label for label in labels if shown(label) != label]:
         raise Failure(_listing(f"{shown(raw)} has class names that are no printable text; rename them", bad))
     return labels, files, skipped
-
-
-def _is_picture(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in ENDINGS
 
 
 def _groups(items: Iterable, key) -> list[list]:

@@ -47,9 +47,9 @@ usage_stats.do_not_track.cache_clear()  # the command asked before `package` opt
 def tag_to_serve() -> str:
     """The exact tag: of the package that MODEL names, of the Bento around this file, or of model/."""
     bento = HERE.parents[1] / "bento.yaml"
-    if "MODEL" not in os.environ and bento.is_file():
+    if not os.environ.get("MODEL") and bento.is_file():
         return yaml.safe_load(bento.read_text("utf-8"))["services"][0]["models"][0]["tag"]
-    return package.add(Path(os.environ.get("MODEL", HERE.parent / "model" / package.FILE)))
+    return package.add(inference.package_path())
 
 
 def image() -> bentoml.images.Image | None:
@@ -170,7 +170,7 @@ class CelestialBodiesClassifierService:
     async def classify(self, pictures: list[tuple[str, bytes]]) -> list[dict[str, Any]]:
         """The answers for pictures, given as name and bytes, decoded in parallel."""
         loop = asyncio.get_running_loop()
-        work = [loop.run_in_executor(self.pool, self.classifier.read, content) for _, content in pictures]
+        work = [loop.run_in_executor(self.pool, self.classifier.preprocess, content) for _, content in pictures]
         arrays = await asyncio.gather(*work, return_exceptions=True)
         bad = []
         for number, ((name, content), array) in enumerate(zip(pictures, arrays, strict=True), 1):

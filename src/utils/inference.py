@@ -1,9 +1,12 @@
 """The loaded package at work: pictures in, answers out, for `serve.py` and `predict.py`."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from utils import package
 
 if TYPE_CHECKING:
     import bentoml
@@ -14,8 +17,17 @@ if TYPE_CHECKING:
 SIZES = (4, 16, 64)
 
 
+def package_path() -> Path:
+    """The package that the variable MODEL names, or else the one in model/."""
+    return Path(os.environ.get("MODEL") or Path(__file__).resolve().parents[2] / "model" / package.FILE)
+
+
 class Classifier:
-    """A package's transforms around its network. Safe to use from several threads."""
+    """A package's transforms around its network. Safe to use from several threads.
+
+    `preprocess` takes a path or a file's bytes to uint8, 1 x height x width x channels, and raises ValueError for what
+    is not a readable picture.
+    """
 
     def __init__(self, packed: "bentoml.Model", model: "keras.Model") -> None:
         self.tag = str(packed.tag)
@@ -24,14 +36,6 @@ class Classifier:
         self.model = model
         for size in SIZES:  # compiles
             model.predict_on_batch(np.zeros((size, *model.input_shape[1:]), np.uint8))
-
-    def read(self, picture: bytes | Path) -> np.ndarray:
-        """One model input, uint8, 1 x height x width x channels.
-
-        Raises:
-            ValueError: not a readable picture. OSError: the file cannot be read.
-        """
-        return self.preprocess(picture)
 
     def classify(self, images: np.ndarray) -> list[dict[str, Any]]:
         """For each of the images (uint8, N x height x width x channels) its prediction and probabilities."""

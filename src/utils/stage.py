@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+ENDINGS = frozenset(".avif .bmp .gif .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split())
+
 _unfinished: list[Path] = []  # what a signal has to remove
 
 
@@ -21,6 +23,11 @@ def shown(name: str | os.PathLike) -> str:
     """A file name as printable text: newlines and bytes that are no UTF-8 are escaped."""
     text = os.fspath(name).encode("utf-8", "backslashreplace").decode()
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file name ends like a picture's."""
+    return os.path.splitext(name)[1].lower() in ENDINGS
 
 
 def run(main: Callable[..., None], doc: str, *arguments: str) -> None:
