@@ -37,7 +37,7 @@ from utils.web import Refused
 MAX_PICTURES = 64  # of a batch
 CONCURRENT = 64  # requests at once; with the bytes of each, this bounds the memory
 SECONDS = 10  # for a request; BentoML keeps what belongs to one for so long, so a long time piles up garbage
-THREADS = len(os.sched_getaffinity(0))  # pictures decoded, or batches classified, at once
+THREADS = min(8, len(os.sched_getaffinity(0)))  # pictures decoded, or batches classified, at once
 LOG = os.environ.get("PREDICTION_LOG")  # a folder; without it nothing is logged
 NEEDS = {"bentoml", "numpy", "pillow", "pyyaml", "tensorflow"}  # of requirements.txt, to serve
 
@@ -45,9 +45,9 @@ usage_stats.do_not_track.cache_clear()  # the command asked before `package` opt
 
 
 def tag_to_serve() -> str:
-    """The exact tag: of the package that MODEL names, of the Bento around this file, or of model/."""
+    """The exact tag: of the model in the Bento around this file, or else of the package on disk."""
     bento = HERE.parents[1] / "bento.yaml"
-    if not os.environ.get("MODEL") and bento.is_file():
+    if bento.is_file():
         return yaml.safe_load(bento.read_text("utf-8"))["services"][0]["models"][0]["tag"]
     return package.add(inference.package_path())
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -52,9 +53,16 @@ class Door:
             elif method not in METHODS[path]:
                 allowed = ", ".join(METHODS[path])
                 app = refusal(405, f"{shown(method)[:80]} is not for {path}, which takes {allowed}", Allow=allowed)
+            elif method == "POST" and (kind := content_type(scope)) != "multipart/form-data":
+                sent = f"the content type is {shown(kind)[:80]}" if kind else "the content type is missing"
+                app = refusal(415, f"{sent}; send a form, multipart/form-data, with the picture as a file; see /docs")
             else:
                 app = self.pages.get(path, app)
         await app(scope, receive, send)
+
+
+def content_type(scope: Any) -> str:
+    return Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
 
 
 class Refused(Exception):
@@ -73,15 +81,11 @@ def refusal(status: int, reason: str, **headers: str) -> Response:
 
 
 async def uploads(request: Request, field: str, most: int) -> list[tuple[str, bytes]]:
-    """Name and content of the files in a form's field, at least one and at most `most`.
+    """Name and content of the files in a field of a multipart form, at least one and at most `most`.
 
     Raises:
-        Refused: the request is no such form, or over MAX_BYTES; no more than that is ever read.
+        Refused: the form is broken, has no such files, or is over MAX_BYTES; no more than that is ever read.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "multipart/form-data":
-        sent = f"the content type is {shown(kind)[:80]}" if kind else "the content type is missing"
-        raise Refused(415, f"{sent}; send multipart/form-data with a picture in the field '{field}'")
     too_large = Refused(413, f"the request has over {MAX_BYTES // 2**20} MiB; send smaller or fewer pictures")
     if int(request.headers.get("content-length", 0)) > MAX_BYTES:
         raise too_large
