@@ -30,12 +30,18 @@ BATCH = inference.SIZES[-1]
 
 
 def main(paths: list[Path], as_csv: bool) -> int:
-    """Print an answer for each picture, in order; return how many could not be read."""
+    """Load the package and print an answer for each picture; return how many could not be read."""
     files = [file for path in paths for file in find(path)]
+    tag = package.add(inference.package_path())  # before TensorFlow, which takes its time
     seed.start(0, threads=1)
-    classifier = inference.Classifier(*package.load(inference.package_path()))
+    classifier = inference.Classifier(*package.load_tag(tag))
     if as_csv:
         print("file,prediction,confidence")
+    return classify_all(classifier, files, as_csv)
+
+
+def classify_all(classifier: inference.Classifier, files: list[Path], as_csv: bool) -> int:
+    """Print an answer for each picture, in order, and name on stderr those that cannot be read; return their number."""
     batch, unread = [], 0
     with tqdm(total=len(files), unit=" pictures", disable=None) as bar:
         for number, (file, image) in enumerate(decoded(classifier, files), 1):
