@@ -16,7 +16,6 @@ import random
 import signal
 import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -52,21 +51,22 @@ class Tutorial:
 
 
 class Server:
-    """A service on a port of its own: `seconds` until it was ready, `memory` in MB of all its processes."""
+    """`bentoml serve` on a port of its own: `seconds` until it was ready, `memory` in MB of all its processes."""
 
-    def __init__(self, target: str, folder: Path) -> None:
+    def __init__(self, target: str, folder: Path, log: Path = Path(os.devnull), **environment: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         command = ("bentoml", "serve", target, "--host", "127.0.0.1", "--port", str(port))
         started = time.monotonic()
-        self.process = psutil.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with open(log, "w") as out:
+            self.process = psutil.Popen(command, cwd=folder, env={**os.environ, **environment}, stdout=out, stderr=out)
         while True:
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/readyz", timeout=1):
                 break
             if self.process.poll() is not None:
-                sys.exit(f"bench: {' '.join(command)} ended; try it by hand in {folder}")
+                raise SystemExit(f"{' '.join(command)} ended; try it by hand in {folder}")
             time.sleep(0.05)
         self.seconds = time.monotonic() - started
 
@@ -134,7 +134,7 @@ def compare(rounds: int, seconds: float) -> None:
             cuts = statistics.quantiles(times, n=100)
             print(
                 f"| {name} | {servers[name].seconds:.1f} s | {servers[name].memory:.0f} MB | {clients} | "
-                f"{len(times) / took[name, clients]:.0f} | {cuts[49] * 1e3:.1f} ms | {cuts[98] * 1e3:.0f} ms |"
+                f"{len(times) / took[name, clients]:.1f} | {cuts[49] * 1e3:.1f} ms | {cuts[98] * 1e3:.0f} ms |"
             )
         for server in servers.values():
             server.stop()
