@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FILE = "celestial_bodies_classifier_model.bentomodel"
+SERVICE = "src/serve.py:CelestialBodiesClassifierService"
 SMALL = """\
 prepare: {seed: 77, split: 0.25, image_size: [24, 20], grayscale: false}
 train: {seed: 77, lr: 0.003, epochs: 3, batch_size: 16, conv_size: 8, dense_size: 32, output_classes: 11}
@@ -157,3 +158,27 @@ def loaded(trained: Path):
 
     seed.start(0)
     return package.load(trained / "model" / package.FILE)
+
+
+@pytest.fixture(scope="session")
+def server(trained: Path, tmp_path_factory: pytest.TempPathFactory):
+    """The service of the trained project's package, with a prediction log; nobody has switched usage reports off."""
+    from bench.serve import Server
+
+    from utils import package
+
+    folder = tmp_path_factory.mktemp("served")
+    server = Server(
+        SERVICE,
+        ROOT,
+        folder / "log",
+        MODEL=str(trained / "model" / package.FILE),
+        PREDICTION_LOG=str(folder / "predictions"),
+        BENTOML_DO_NOT_TRACK="",
+        __BENTOML_DEBUG_USAGE="True",  # reports would be printed, not sent
+    )
+    server.folder = folder
+    assert "initialized" in (folder / "log").read_text(), "ready before it was warm"
+    yield server
+    server.stop()
+    assert "Tracking Payload" not in (folder / "log").read_text()
