@@ -8,12 +8,16 @@ Reads data/raw/<class>/<picture> and the section `prepare` of params.yaml; takes
 
 import hashlib
 import json
+import math
 import os
+import shutil
+import stat
 import struct
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -23,22 +27,28 @@ from tqdm import tqdm
 from utils import params, stage
 from utils.images import preprocess
 from utils.stage import Failure, is_picture, shown
+from utils.workers import Workers, hired
 
 
 def main(raw: Path, prepared: Path) -> None:
     p = params.load(params.Prepare)
     labels, files, skipped = find_pictures(raw)
-    with stage.output(prepared) as scratch:
-        rows = scratch / "rows"  # every picture once, in the order of the listing
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
-            digests = decode(executor, raw, files, p, rows)
-        index = {label: i for i, label in enumerate(labels)}
-        classes = np.array([index[os.path.dirname(file)] for file in files], np.int32)
+    index = {label: i for i, label in enumerate(labels)}
+    classes = np.array([index[os.path.dirname(file)] for file in files], np.int32)
+    with hired() as workers, stage.output(prepared) as scratch:
+        folder = os.fspath(raw.resolve())
+        batches = [files[i : i + 256] for i in range(0, len(files), 256)]
+        digests = list(chain.from_iterable(workers.in_order(partial(hash_files, folder), batches)))
         report_shared(raw, files, classes, digests)
         train, test = split(digests, classes, labels, p)
-        write_part(scratch / "train", rows, train, files, classes, p)
-        write_part(scratch / "test", rows, test, files, classes, p)
-        rows.unlink()
+        broken = []
+        for part, chosen in (("train", train), ("test", test)):
+            names = [files[i] for i in chosen]
+            broken += write_part(workers, scratch / part, folder, names, classes[chosen], p)
+        if broken:
+            raise Failure(
+                _listing(f"pictures in {shown(raw)} that cannot be read; mend or remove them", sorted(broken))
+            )
         (scratch / "labels.json").write_text(json.dumps(labels, indent=2) + "\n", "utf-8")
         draw_preview(scratch / "train", labels).save(scratch / "preview.png", compress_level=1)
     mode = "grayscale" if p.grayscale else "RGB"
@@ -95,62 +105,22 @@ def _listing(headline: str, items: list[str]) -> str:
     return f"{headline} ({len(items)}):" + "".join(f"\n  {shown(item)}" for item in items)
 
 
-def decode(executor: Executor, raw: Path, files: list[str], p: params.Prepare, rows: Path) -> list[bytes]:
-    """Decode all pictures on the executor's workers and write them to the file `rows`, one after the other.
-
-    Returns:
-        The SHA-256 of each file's bytes.
-
-    Raises:
-        Failure: naming every picture that cannot be read.
-    """
-    row_bytes = p.image_size[0] * p.image_size[1] * (1 if p.grayscale else 3)
-    size = max(1, min(32, 2**22 // row_bytes))  # pictures a task: few enough for memory, many enough for speed
-    tasks = [files[i : i + size] for i in range(0, len(files), size)]
-    work = partial(read_pictures, os.fspath(raw), image_size=p.image_size, grayscale=p.grayscale)
-    digests, broken = [], []
-    with open(rows, "wb") as out, tqdm(total=len(files), unit=" pictures", disable=None) as bar:
-        for names, results in zip(tasks, _in_order(executor, work, tasks), strict=True):
-            for name, (digest, pixels) in zip(names, results, strict=True):
-                if isinstance(pixels, str):
-                    broken.append(f"{name}: {pixels}")
-                else:
-                    out.write(pixels)
-                digests.append(digest)
-            bar.update(len(names))
-    if broken:
-        raise Failure(_listing(f"pictures in {shown(raw)} that cannot be read; mend or remove them", broken))
-    return digests
+def read(path: str) -> bytes:
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError("no regular file")  # a pipe or a device, which might never end
+    return Path(path).read_bytes()
 
 
-def read_pictures(
-    raw: str, names: list[str], image_size: tuple[int, int], grayscale: bool
-) -> list[tuple[bytes, bytes | str]]:
-    """For each picture the SHA-256 of its file and its height x width x channels bytes, or what is wrong with it."""
-    results: list[tuple[bytes, bytes | str]] = []
+def hash_files(raw: str, names: list[str]) -> list[bytes]:
+    """The SHA-256 of each file's bytes."""
+    digests = []
     for name in names:
-        path = Path(raw, name)
         try:
-            if path.exists() and not path.is_file():
-                raise ValueError("no regular file")  # a pipe or a device, which might never end
-            content = path.read_bytes()
-            results.append((hashlib.sha256(content).digest(), preprocess(content, image_size, grayscale).tobytes()))
-        except OSError as error:
-            results.append((b"", error.strerror or str(error)))
-        except ValueError as error:
-            results.append((b"", str(error)))
-    return results
-
-
-def _in_order(executor: Executor, work, tasks: list) -> Iterator:
-    """`executor.map`, but never more than a few results ahead of who takes them, so that memory stays flat."""
-    pending: deque = deque()
-    for task in tasks:
-        pending.append(executor.submit(work, task))
-        if len(pending) > 8:
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
+            content = read(os.path.join(raw, name))
+        except (OSError, ValueError):  # named later, with all that cannot be decoded; a picture of its own until then
+            content = os.fsencode(name)
+        digests.append(hashlib.sha256(content).digest())
+    return digests
 
 
 def report_shared(raw: Path, files: list[str], classes: np.ndarray, digests: list[bytes]) -> None:
@@ -197,18 +167,70 @@ def split(
 
 
 def write_part(
-    folder: Path, rows: Path, chosen: list[int], files: list[str], classes: np.ndarray, p: params.Prepare
-) -> None:
-    """Write images.npy (uint8, N x H x W x C), labels.npy (int32, N) and files.json (N names) of one side."""
-    folder.mkdir()
-    shape = (len(chosen), *p.image_size, 1 if p.grayscale else 3)
-    row_bytes = int(np.prod(shape[1:]))
-    with open(rows, "rb") as source, open(folder / "images.npy", "wb") as out:
-        np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        for i in chosen:
-            out.write(os.pread(source.fileno(), row_bytes, i * row_bytes))
-    np.save(folder / "labels.npy", classes[chosen])
-    (folder / "files.json").write_text(json.dumps([files[i] for i in chosen], indent=0) + "\n", "ascii")
+    workers: Workers, folder: Path, raw: str, names: list[str], classes: np.ndarray, p: params.Prepare
+) -> list[str]:
+    """Write images.npy (uint8, N x H x W x C), labels.npy (int32, N) and files.json (N names) of one side.
+
+    Returns:
+        The names of pictures that cannot be read, each with the reason.
+    """
+    shards = folder / "shards"
+    shards.mkdir(parents=True)
+    shape = (*p.image_size, 1 if p.grayscale else 3)
+    size = max(1, min(32, 2**22 // math.prod(shape)))  # pictures a task: few enough for memory, many enough for speed
+    tasks = [names[i : i + size] for i in range(0, len(names), size)]
+    work = partial(
+        read_pictures,
+        raw,
+        image_size=p.image_size,
+        grayscale=p.grayscale,
+        shards=os.fspath(shards.resolve()) if workers.remote else None,
+    )
+    broken = []
+    with open(folder / "images.npy", "wb") as out, tqdm(total=len(names), unit=" pictures", disable=None) as bar:
+        np.lib.format.write_array_header_1_0(
+            out, {"descr": "|u1", "fortran_order": False, "shape": (len(names), *shape)}
+        )
+        for pixels, failures in workers.in_order(work, tasks):
+            if isinstance(pixels, str):
+                with open(pixels, "rb") as shard:
+                    shutil.copyfileobj(shard, out)
+                os.unlink(pixels)
+            else:
+                out.write(pixels)
+            broken += failures
+            bar.update(size)
+    shutil.rmtree(shards)
+    np.save(folder / "labels.npy", classes)
+    (folder / "files.json").write_text(json.dumps(names, indent=0) + "\n", "ascii")
+    return broken
+
+
+def read_pictures(
+    raw: str, names: list[str], image_size: tuple[int, int], grayscale: bool, shards: str | None
+) -> tuple[bytes | str, list[str]]:
+    """Decode some pictures.
+
+    Args:
+        shards: a folder to write pixels to, or None to return them.
+
+    Returns:
+        The pixels (uint8, height x width x channels each) of all, or the file that has them; and what is broken.
+    """
+    pixels, broken = [], []
+    for name in names:
+        try:
+            pixels.append(preprocess(read(os.path.join(raw, name)), image_size, grayscale).tobytes())
+        except OSError as error:
+            broken.append(f"{name}: {error.strerror or error}")
+        except ValueError as error:
+            broken.append(f"{name}: {error}")
+    if shards is None:
+        return b"".join(pixels), broken
+    # A name of its own each time: a worker that was given up for dead may still be writing.
+    with tempfile.NamedTemporaryFile(dir=shards, prefix="shard-", delete=False) as shard:
+        shard.writelines(pixels)
+    return shard.name, broken
 
 
 def draw_preview(part: Path, labels: list[str], columns: int = 10, cell: int = 64) -> Image.Image:

@@ -214,23 +214,52 @@ def test_wrong_calls(fresh: Path) -> None:
     fails(run(fresh, *COMMAND), "is 'split' meant?")
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_leaves_nothing(fresh: Path, signum: int) -> None:
-    (fresh / "params.yaml").write_text(SMALL.replace("[24, 20]", "[2048, 2048]"))  # slow
+def children(pid: int) -> list[str]:
+    """The folders of a process's children in /proc."""
+    pids = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [f"/proc/{pid}" for pid in pids]
+
+
+def start_slow(fresh: Path) -> subprocess.Popen:
+    """Start a stage that takes seconds, and return when its workers are at work."""
+    (fresh / "params.yaml").write_text(SMALL.replace("[24, 20]", "[2048, 2048]"))
     process = subprocess.Popen(
         [sys.executable, *COMMAND],
         cwd=fresh,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signum, signal.SIG_DFL),  # a background job inherits SIGINT ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job inherits it ignored
     )
-    while not (fresh / "data" / ".prepared.tmp" / "rows").exists():
-        assert process.poll() is None
+    images = fresh / "data" / ".prepared.tmp" / "train" / "images.npy"
+    while not images.exists() or not images.stat().st_size:
+        assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
+    return process
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_nothing(fresh: Path, signum: int) -> None:
+    process = start_slow(fresh)
+    workers = children(process.pid)
+    assert len(workers) == len(os.sched_getaffinity(0))
     process.send_signal(signum)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 128 + signum
-    assert "stopped by" in errors and "Traceback" not in errors
+    assert errors.count("stopped by") == 1 and "Traceback" not in errors
+    for _ in range(1000):
+        if not any(map(os.path.exists, workers)):
+            break
+        time.sleep(0.01)
+    assert not any(map(os.path.exists, workers))
+    assert sorted(f.name for f in (fresh / "data").iterdir()) == ["raw"]
+
+
+def test_a_worker_that_dies_is_named(fresh: Path) -> None:
+    process = start_slow(fresh)
+    os.kill(int(children(process.pid)[0].split("/")[-1]), signal.SIGKILL)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert errors.count("\n") == 1 and "a worker process died" in errors
     assert sorted(f.name for f in (fresh / "data").iterdir()) == ["raw"]
 
 
