@@ -1,5 +1,6 @@
 """Who does the work: a process for each core of this machine, or a Dask cluster."""
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -75,6 +76,7 @@ def _cluster(address: str) -> Iterator[Workers]:
             f"{ADDRESS} is set, which needs Dask: pip install distributed (README, 'Many machines')"
         ) from None
 
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # one line from us says it
     # So that workers need no copy of this repository; scripts go by value in any case.
     for module in [module for name, module in sys.modules.items() if name.startswith("utils.")]:
         cloudpickle.register_pickle_by_value(module)
@@ -88,4 +90,5 @@ def _cluster(address: str) -> Iterator[Workers]:
         try:
             yield Workers(executor, sum(client.nthreads().values()), remote=True)
         except (distributed.KilledWorker, CancelledError) as error:
-            raise Failure(f"the cluster at {address} gave up: {' '.join(str(error).split())}") from None
+            reason = " ".join(str(error).split()) or "its scheduler is gone"
+            raise Failure(f"the cluster at {address} gave up: {reason}") from None
