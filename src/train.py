@@ -37,9 +37,12 @@ def main(prepared: Path, folder: Path) -> None:
         raise Failure(f"{prepared}: train and test pictures differ in shape; run `dvc repro` again")
 
     seed.start(p.seed)
+    model = get_model(shape, p.conv_size, p.dense_size, p.output_classes)
+    if share()[0] > 0:  # one of many processes, of which the first writes
+        fit(model, prepared, p, None)
+        return
     folder.mkdir(parents=True, exist_ok=True)
     with stage.output(folder) as scratch, stage.removed_on_failure(folder / "history.csv"):
-        model = get_model(shape, p.conv_size, p.dense_size, p.output_classes)
         scores = fit(model, prepared, p, folder / "history.csv")
         tag = package.save(
             model,
@@ -80,9 +83,21 @@ def get_model(shape: tuple[int, int, int], conv_size: int, dense_size: int, outp
     )
 
 
-def fit(model: "keras.Model", prepared: Path, p: params.Train, history: Path) -> dict[str, float]:
+def share() -> tuple[int, int, int]:
+    """Which process this is, out of how many, with how many devices in all: (0, 1, 1), but for JAX on many."""
+    import keras
+
+    everybody = keras.distribution.distribution()
+    if everybody is None:
+        return 0, 1, 1
+    return everybody.data_shard_id, everybody.num_processes, everybody.num_model_replicas
+
+
+def fit(model: "keras.Model", prepared: Path, p: params.Train, history: Path | None) -> dict[str, float]:
     """Train the model, write a line an epoch to the CSV file `history`, and return the last epoch's scores."""
     import keras
+
+    process, processes, devices = share()
 
     class Batches(keras.utils.PyDataset):
         """Batches of one part, cut from its memory-mapped file; with a seed, shuffled and shifted anew each epoch."""
@@ -97,13 +112,18 @@ def fit(model: "keras.Model", prepared: Path, p: params.Train, history: Path) ->
         def __len__(self) -> int:
             return math.ceil(len(self.labels) / self.size)
 
-        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
             rows = np.sort(self.order[index * self.size : (index + 1) * self.size])
+            # Every device takes equally many, so a last batch is filled up with a picture that then weighs nothing.
+            places = np.pad(np.arange(len(rows)), (0, -len(rows) % devices), mode="edge")
+            weights = np.pad(np.ones(len(rows), np.float32), (0, -len(rows) % devices))
+            mine = np.split(places, processes)[process]
             # Mapped anew for each batch, since pages once read count as the process's memory.
-            images = np.load(self.path, mmap_mode="r")[rows]
+            images = np.load(self.path, mmap_mode="r")[rows[mine]]
             if self.seed is not None:
-                images = shifted(images, np.random.default_rng((self.seed, self.epoch, index)))
-            return images, self.labels[rows]
+                images = shifted(images, mine, len(rows), np.random.default_rng((self.seed, self.epoch, index)))
+            batch = images, self.labels[rows[mine]]
+            return batch if devices == 1 else (*batch, np.split(weights, processes)[process])
 
         def on_epoch_end(self) -> None:
             self.epoch += 1
@@ -116,7 +136,7 @@ def fit(model: "keras.Model", prepared: Path, p: params.Train, history: Path) ->
         def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
             if not all(map(math.isfinite, logs.values())):
                 raise Failure(f"the loss is {logs['loss']} after epoch {epoch + 1}; train with a smaller train.lr")
-            if not sys.stdout.isatty():
+            if history and not sys.stdout.isatty():
                 scores = ", ".join(f"{name} {value:.4f}" for name, value in logs.items())
                 print(f"epoch {epoch + 1}/{p.epochs}: {scores}", flush=True)
 
@@ -124,29 +144,34 @@ def fit(model: "keras.Model", prepared: Path, p: params.Train, history: Path) ->
     model.compile(
         # Falling to zero over the run: at a constant rate the last epochs jump by two points of accuracy.
         optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(p.lr, p.epochs * len(train))),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
+        # With weights, Keras's own mean of the loss would count the pictures that weigh nothing.
+        weighted_metrics=["accuracy"] + [keras.metrics.SparseCategoricalCrossentropy("loss", from_logits=True)] * (devices > 1),
+        steps_per_execution=8,
     )
     fitted = model.fit(
         train,
         validation_data=Batches("test", 256),
         epochs=p.epochs,
-        callbacks=[keras.callbacks.CSVLogger(history), Report()],
-        verbose=1 if sys.stdout.isatty() else 0,
+        callbacks=[Report(), *([keras.callbacks.CSVLogger(history)] if history else [])],
+        verbose=1 if history and sys.stdout.isatty() else 0,
     )
+    keras.distribution.set_distribution(None)  # packing is one process's
     return {name: values[-1] for name, values in fitted.history.items()}
 
 
-def shifted(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def shifted(images: np.ndarray, places: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
     """Move each picture (N x height x width x channels) by up to a sixteenth of its size; its edge fills the gap.
 
     What is in a picture does not depend on where it is, and the network alone would learn that it does.
+    `places` says which of the batch's `count` pictures these are, so that many processes move them as one does.
     """
-    count, height, width, _ = images.shape
+    height, width = images.shape[1:3]
     y, x = height // 16, width // 16
     padded = np.pad(images, ((0, 0), (y, y), (x, x), (0, 0)), mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
-    chosen = windows[np.arange(count), random.integers(2 * y + 1, size=count), random.integers(2 * x + 1, size=count)]
+    down, right = random.integers(2 * y + 1, size=count)[places], random.integers(2 * x + 1, size=count)[places]
+    chosen = windows[np.arange(len(images)), down, right]
     return np.moveaxis(chosen, 1, 3)
 
 

@@ -10,6 +10,9 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from types import ModuleType
+
+from utils.stage import Failure
 
 THREADS = 8  # whatever the number of cores: a gradient is a sum of partial sums, one a thread
 
@@ -45,6 +48,22 @@ def start(seed: int, threads: int = THREADS) -> None:
         keras.config.set_epsilon(1e-7)
         keras.config.set_image_data_format("channels_last")
         keras.utils.set_random_seed(seed)
+    if keras.backend.backend() == "jax":
+        _join(keras)
+
+
+def _join(keras: ModuleType) -> None:
+    """Spread what follows over all devices of all processes, as Keras's own environment variables name them."""
+    number = os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES")
+    if number:
+        try:
+            keras.distribution.initialize()
+        except (ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise Failure(f"KERAS_DISTRIBUTION_...: the {number} processes did not come together: {reason}") from None
+    if len(keras.distribution.list_devices()) > 1:
+        # Each process cuts its own share of a batch: Keras would read all, and throw away what is the others'.
+        keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
 
 
 @contextlib.contextmanager

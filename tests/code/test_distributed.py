@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from conftest import SMALL, copy_project, fails, run
 
 PREPARE = ("src/prepare.py", "data/raw", "data/prepared")
