@@ -146,7 +146,8 @@ def fit(model: "keras.Model", prepared: Path, p: params.Train, history: Path | N
         optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(p.lr, p.epochs * len(train))),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
         # With weights, Keras's own mean of the loss would count the pictures that weigh nothing.
-        weighted_metrics=["accuracy"] + [keras.metrics.SparseCategoricalCrossentropy("loss", from_logits=True)] * (devices > 1),
+        weighted_metrics=["accuracy"]
+        + [keras.metrics.SparseCategoricalCrossentropy("loss", from_logits=True)] * (devices > 1),
         steps_per_execution=8,
     )
     fitted = model.fit(

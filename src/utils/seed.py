@@ -10,11 +10,13 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from threading import Thread
 from types import ModuleType
 
 from utils.stage import Failure
 
 THREADS = 8  # whatever the number of cores: a gradient is a sum of partial sums, one a thread
+WAIT = 240  # seconds for all processes of a run to come together
 
 os.environ.update(
     ONEDNN_MAX_CPU_ISA="AVX2",  # convolutions
@@ -25,6 +27,7 @@ os.environ.update(
     OPENBLAS_CORETYPE="Haswell",  # NumPy's matrix products, in figures too
     NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR",  # NumPy's exp and log
     TF_CPP_MIN_LOG_LEVEL="3",
+    JAX_ENABLE_PREEMPTION_SERVICE="false",  # it swallows SIGTERM
 )
 
 
@@ -34,7 +37,13 @@ def start(seed: int, threads: int = THREADS) -> None:
     `threads` is how many share one operation. Where no gradient is summed, one for each call wastes the least.
     """
     with _quiet():
-        import keras
+        try:
+            import keras
+        except (ImportError, ValueError):
+            backend = os.environ.get("KERAS_BACKEND")
+            if backend in (None, "tensorflow"):
+                raise
+            raise Failure(f"KERAS_BACKEND is {backend}, which is not installed: unset it, or see the README") from None
 
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
@@ -54,13 +63,23 @@ def start(seed: int, threads: int = THREADS) -> None:
 
 def _join(keras: ModuleType) -> None:
     """Spread what follows over all devices of all processes, as Keras's own environment variables name them."""
-    number = os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES")
-    if number:
-        try:
-            keras.distribution.initialize()
-        except (ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise Failure(f"KERAS_DISTRIBUTION_...: the {number} processes did not come together: {reason}") from None
+    if os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES"):
+        met: list[Exception | None] = []
+
+        def initialize() -> None:
+            try:
+                keras.distribution.initialize()
+                met.append(None)
+            except (ValueError, RuntimeError) as error:
+                met.append(error)
+
+        # In a thread: as long as JAX waits for the others it hears no signal, and after five minutes it aborts.
+        waiting = Thread(target=initialize, daemon=True)
+        waiting.start()
+        waiting.join(WAIT)
+        if met != [None]:
+            reason = " ".join(str(met[0]).split()) if met else f"not all were there within {WAIT} s"
+            raise Failure(f"KERAS_DISTRIBUTION_*: the processes did not come together: {reason} (README)")
     if len(keras.distribution.list_devices()) > 1:
         # Each process cuts its own share of a batch: Keras would read all, and throw away what is the others'.
         keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))

@@ -1,8 +1,11 @@
 """Many processes and machines: the same results as one."""
 
+import csv
+import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -82,3 +85,76 @@ def test_a_cluster_that_is_not_there_is_named(fresh: Path) -> None:
     fails(result, "prepare.py: DASK_SCHEDULER_ADDRESS is tcp://127.0.0.1:9", "no cluster works there")
     assert result.stderr.count("\n") == 1
     assert sorted(f.name for f in (fresh / "data").iterdir()) == ["raw"]
+
+
+# Trains as a user does, and then writes down the weights that this very process ended with.
+TRAIN = """
+import hashlib, sys
+sys.path.insert(0, "src")
+import train
+from utils import stage
+def fit(model, *args, fit=train.fit):
+    scores = fit(model, *args)
+    digest = hashlib.sha256(b"".join(w.tobytes() for w in model.get_weights())).hexdigest()
+    print("weights", len(model.get_weights()), digest, file=sys.stderr)
+    return scores
+train.fit = fit
+stage.run(train.main, "", "prepared", "model")
+"""
+
+
+def weights(errors: str) -> str:
+    return next(line for line in errors.splitlines() if line.startswith("weights 8 "))
+
+
+def history(folder: Path) -> list[dict[str, float]]:
+    with open(folder / "history.csv", newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def test_two_processes_train_as_one_does_and_tensorflow_scores_what_they_pack(project: Path) -> None:
+    def train(folder: str, **environment: str):
+        return started(project, "-c", TRAIN, "data/prepared", folder, KERAS_BACKEND="jax", **environment)
+
+    together = {
+        "KERAS_DISTRIBUTION_JOB_ADDRESSES": f"127.0.0.1:{free_port()}",
+        "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
+    }
+    with train("model", **together, KERAS_DISTRIBUTION_PROCESS_ID="0") as first:
+        with train("nowhere", **together, KERAS_DISTRIBUTION_PROCESS_ID="1") as second:
+            second_output, second_errors = second.communicate(timeout=300)
+        output, errors = first.communicate(timeout=300)
+    assert (first.returncode, second.returncode) == (0, 0), errors + second_errors
+    assert weights(errors) == weights(second_errors)
+    assert "epoch " not in second_output and not (project / "nowhere").exists()
+    assert output.count("epoch ") == 3
+
+    with train("alone") as alone:
+        errors = alone.communicate(timeout=300)[1]
+    assert alone.returncode == 0, errors
+    for two, one in zip(history(project / "model"), history(project / "alone"), strict=True):
+        assert two.keys() == one.keys()
+        for name in ("loss", "val_loss"):
+            assert two[name] == pytest.approx(one[name], abs=1e-4)
+
+    result = run(project, "src/evaluate.py", "model", "data/prepared")
+    assert result.returncode == 0, result.stderr
+    scores = json.loads((project / "evaluation" / "metrics.json").read_text())
+    assert scores["model"] in output
+    assert scores["val_loss"] == pytest.approx(history(project / "model")[-1]["val_loss"], abs=1e-4)
+
+
+def test_processes_that_cannot_meet_and_a_backend_that_is_not_there_are_named(project: Path) -> None:
+    command = ("src/train.py", "data/prepared", "model")
+    before = (project / "model" / "history.csv").read_bytes()
+    lost = {"KERAS_DISTRIBUTION_JOB_ADDRESSES": "127.0.0.1:9", "KERAS_DISTRIBUTION_NUM_PROCESSES": "2"}
+    result = run(project, *command, KERAS_BACKEND="jax", **lost)
+    fails(result, "train.py: KERAS_DISTRIBUTION_", "process id of the current process must be defined")
+    fails(run(project, *command, KERAS_BACKEND="torch"), "train.py: KERAS_BACKEND is torch, which is not installed")
+    assert (project / "model" / "history.csv").read_bytes() == before
