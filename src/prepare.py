@@ -106,9 +106,11 @@ def _listing(headline: str, items: list[str]) -> str:
 
 
 def read(path: str) -> bytes:
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise ValueError("no regular file")  # a pipe or a device, which might never end
-    return Path(path).read_bytes()
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with open(descriptor, "rb", buffering=0) as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("no regular file")  # a pipe or a device, which might never end
+        return file.readall()
 
 
 def hash_files(raw: str, names: list[str]) -> list[bytes]:
