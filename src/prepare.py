@@ -10,10 +10,9 @@ import hashlib
 import json
 import math
 import os
-import shutil
+import secrets
 import stat
 import struct
-import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from functools import partial
@@ -176,49 +175,42 @@ def write_part(
     Returns:
         The names of pictures that cannot be read, each with the reason.
     """
-    shards = folder / "shards"
-    shards.mkdir(parents=True)
+    folder.mkdir()
     shape = (*p.image_size, 1 if p.grayscale else 3)
     size = max(1, min(32, 2**22 // math.prod(shape)))  # pictures a task: few enough for memory, many enough for speed
-    tasks = [names[i : i + size] for i in range(0, len(names), size)]
-    work = partial(
-        read_pictures,
-        raw,
-        image_size=p.image_size,
-        grayscale=p.grayscale,
-        shards=os.fspath(shards.resolve()) if workers.remote else None,
-    )
+    # A name of its own for each run: a worker that was given up for dead may still be writing.
+    path = (folder / f"{secrets.token_hex(8)}.npy").resolve()
+    with open(path, "xb") as out:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(names), *shape)}
+        np.lib.format.write_array_header_1_0(out, header)
+        start = out.tell()
+        out.truncate(start + len(names) * math.prod(shape))
+    tasks = [(start + i * math.prod(shape), names[i : i + size]) for i in range(0, len(names), size)]
+    work = partial(decode, raw, os.fspath(path), image_size=p.image_size, grayscale=p.grayscale)
     broken = []
-    with open(folder / "images.npy", "wb") as out, tqdm(total=len(names), unit=" pictures", disable=None) as bar:
-        np.lib.format.write_array_header_1_0(
-            out, {"descr": "|u1", "fortran_order": False, "shape": (len(names), *shape)}
-        )
-        for pixels, failures in workers.in_order(work, tasks):
-            if isinstance(pixels, str):
-                with open(pixels, "rb") as shard:
-                    shutil.copyfileobj(shard, out)
-                os.unlink(pixels)
-            else:
-                out.write(pixels)
+    with tqdm(total=len(names), unit=" pictures", disable=None) as bar:
+        for (_, part), failures in zip(tasks, workers.in_order(work, tasks), strict=True):
             broken += failures
-            bar.update(size)
-    shutil.rmtree(shards)
+            bar.update(len(part))
+    path.rename(folder / "images.npy")
     np.save(folder / "labels.npy", classes)
     (folder / "files.json").write_text(json.dumps(names, indent=0) + "\n", "ascii")
     return broken
 
 
-def read_pictures(
-    raw: str, names: list[str], image_size: tuple[int, int], grayscale: bool, shards: str | None
-) -> tuple[bytes | str, list[str]]:
-    """Decode some pictures.
+def decode(raw: str, path: str, task: tuple[int, list[str]], image_size: tuple[int, int], grayscale: bool) -> list[str]:
+    """Decode some pictures and write their pixels (uint8, height x width x channels each) where they belong.
+
+    They do not go through a pipe to the parent: a worker that dies while it writes there stops the others for ever.
 
     Args:
-        shards: a folder to write pixels to, or None to return them.
+        path: the file to write into.
+        task: the offset in it of the first picture in bytes, and the pictures' names.
 
     Returns:
-        The pixels (uint8, height x width x channels each) of all, or the file that has them; and what is broken.
+        The names of pictures that cannot be read, each with the reason.
     """
+    offset, names = task
     pixels, broken = [], []
     for name in names:
         try:
@@ -227,12 +219,10 @@ def read_pictures(
             broken.append(f"{name}: {error.strerror or error}")
         except ValueError as error:
             broken.append(f"{name}: {error}")
-    if shards is None:
-        return b"".join(pixels), broken
-    # A name of its own each time: a worker that was given up for dead may still be writing.
-    with tempfile.NamedTemporaryFile(dir=shards, prefix="shard-", delete=False) as shard:
-        shard.writelines(pixels)
-    return shard.name, broken
+    with open(path, "r+b") as out:
+        out.seek(offset)
+        out.writelines(pixels)
+    return broken
 
 
 def draw_preview(part: Path, labels: list[str], columns: int = 10, cell: int = 64) -> Image.Image:

@@ -49,6 +49,11 @@ def without_rights() -> list[str]:
     return ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}"] if os.geteuid() == 0 else []
 
 
+def written(project: Path) -> bool:
+    """Whether a running prepare has written pixels; the file has its whole size from the start."""
+    return any(file.stat().st_blocks > 100 for file in (project / "data" / ".prepared.tmp" / "train").glob("*.npy"))
+
+
 def copy_project(folder: Path, params: str = SMALL) -> Path:
     folder.mkdir(parents=True)
     shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))

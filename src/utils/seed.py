@@ -56,9 +56,9 @@ def start(seed: int, threads: int = THREADS) -> None:
         keras.config.set_dtype_policy("float32")
         keras.config.set_epsilon(1e-7)
         keras.config.set_image_data_format("channels_last")
-        keras.utils.set_random_seed(seed)
     if keras.backend.backend() == "jax":
         _join(keras)
+    keras.utils.set_random_seed(seed)  # last: meeting the others draws from the same chance
 
 
 def _join(keras: ModuleType) -> None:

@@ -24,7 +24,6 @@ class Workers:
 
     executor: Executor
     number: int  # of tasks at a time
-    remote: bool  # large results should go through files that both sides see, not through the executor
 
     def in_order(self, work: Callable, tasks: Iterable) -> Iterator[Any]:
         """`executor.map`, but never far ahead of who takes the results, so that memory stays flat."""
@@ -53,7 +52,7 @@ def hired() -> Iterator[Workers]:
         # Not threads: a third of what Pillow does holds Python's lock. Forked, since a fresh one takes long to import.
         context = multiprocessing.get_context("fork")
         with ProcessPoolExecutor(cores, context, initializer=_stay_with_parent) as executor:
-            yield Workers(executor, cores, remote=False)
+            yield Workers(executor, cores)
     except BrokenExecutor:
         raise Failure("a worker process died; is there enough memory?") from None
 
@@ -88,7 +87,7 @@ def _cluster(address: str) -> Iterator[Workers]:
         raise Failure(f"{ADDRESS} is {address}, but no cluster works there: {' '.join(str(error).split())}") from None
     with client, client.get_executor() as executor:
         try:
-            yield Workers(executor, sum(client.nthreads().values()), remote=True)
+            yield Workers(executor, sum(client.nthreads().values()))
         except (distributed.KilledWorker, CancelledError) as error:
             reason = " ".join(str(error).split()) or "its scheduler is gone"
             raise Failure(f"the cluster at {address} gave up: {reason}") from None

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import SMALL, copy_project, fails, run
+from conftest import SMALL, copy_project, fails, run, written
 
 PREPARE = ("src/prepare.py", "data/raw", "data/prepared")
 
@@ -66,13 +66,13 @@ def test_a_dask_cluster_gives_the_same_bytes_though_a_worker_is_killed(fresh: Pa
             client.wait_for_workers(2, timeout=60)
             address = client.scheduler.address
         with started(fresh, *PREPARE, DASK_SCHEDULER_ADDRESS=address) as process:
-            images = fresh / "data" / ".prepared.tmp" / "train" / "images.npy"
-            while not images.exists() or not images.stat().st_size:
+            while not written(fresh):
                 assert process.poll() is None, process.stderr.read()
                 time.sleep(0.005)
             victim.send_signal(signal.SIGKILL)
             victim.wait()
-            assert process.poll() is None and not images.with_name("labels.npy").exists()  # it came on the way
+            labels = fresh / "data" / ".prepared.tmp" / "train" / "labels.npy"
+            assert process.poll() is None and not labels.exists()  # it came on the way
             output, errors = process.communicate(timeout=60)
         assert process.returncode == 0 and other.poll() is None, errors
     assert output.startswith("132 pictures") and errors == ""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SMALL, copy_project, fails, run, without_rights
+from conftest import SMALL, copy_project, fails, run, without_rights, written
 from PIL import Image
 
 COMMAND = ("src/prepare.py", "data/raw", "data/prepared")
@@ -230,8 +230,7 @@ def start_slow(fresh: Path) -> subprocess.Popen:
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job inherits it ignored
     )
-    images = fresh / "data" / ".prepared.tmp" / "train" / "images.npy"
-    while not images.exists() or not images.stat().st_size:
+    while not written(fresh):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
     return process
