@@ -13,7 +13,6 @@ from pathlib import Path
 
 os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", MPLBACKEND="agg", BENTOML_DO_NOT_TRACK="True")
 
-import bentoml
 import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
@@ -76,6 +75,8 @@ def our_model(shape: tuple[int, ...]) -> tf.keras.Model:
 
 
 def train() -> None:
+    import bentoml
+
     if "our-network" in sys.argv:
         sys.path.insert(0, "src")
         from utils.seed import THREADS
@@ -93,11 +94,13 @@ def train() -> None:
     model.fit(train, epochs=p["epochs"], validation_data=test, verbose=2)
     MODEL.mkdir()
     bentoml.keras.save_model(NAME, model, include_optimizer=True)
-    bentoml.models.export_model(f"{NAME}:latest", str(MODEL / f"{NAME}.bentomodel"))
+    bentoml.models.export_model(f"{NAME}:latest", str(MODEL.resolve() / f"{NAME}.bentomodel"))
     np.save(MODEL / "history.npy", model.history.history)
 
 
 def evaluate() -> None:
+    import bentoml
+
     labels = json.loads((PREPARED / "labels.json").read_text())
     history = np.load(MODEL / "history.npy", allow_pickle=True).item()
     model = bentoml.keras.load_model(f"{NAME}:latest")
