@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import yaml
 from conftest import ROOT, fails, run
-from evaluate import score
+
+from utils.metrics import score
 from markdown_it import MarkdownIt
 
 Answers = dict[str, tuple[str, str]]
@@ -30,7 +31,12 @@ def write(project: Path, answers: Answers, losses: list[float] = LOSSES, lr: flo
     counts = np.zeros((len(labels), len(labels)), int)
     for actual, predicted in answers.values():
         counts[labels.index(actual), labels.index(predicted)] += 1
-    metrics = {"model": f"celestial_bodies_classifier_model:{lr}", **score(counts, labels, losses[-1])}
+    metrics = {
+        "model": f"celestial_bodies_classifier_model:{lr}",
+        "val_loss": losses[-1],
+        "val_acc": int(np.trace(counts)) / int(counts.sum()),
+        **score(counts, labels),
+    }
     (project / "evaluation/metrics.json").write_text(json.dumps(metrics))
     with open(project / "evaluation/predictions.csv", "w", newline="") as file:
         csv.writer(file).writerows(
