@@ -104,14 +104,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory, raw: Path) -> Path:
     """A Git and DVC project after `git commit`, `dvc add` and `dvc repro`. Tests leave it as it is."""
     project = copy_project(tmp_path_factory.mktemp("trained") / "project")
     shutil.copytree(raw, project / "data" / "raw")
-    git = ("git", "-c", "user.name=Test", "-c", "user.email=test@example.invalid")
     for command in (
-        (*git, "init", "-q"),
+        ("git", "init", "-q"),
+        ("git", "config", "user.name", "Test"),
+        ("git", "config", "user.email", "test@example.invalid"),
         ("dvc", "init", "-q"),
         ("dvc", "add", "-q", "data/raw"),
         ("dvc", "repro"),
-        (*git, "add", "-A"),
-        (*git, "commit", "-qm", "trained"),
+        ("git", "add", "-A"),
+        ("git", "commit", "-qm", "trained"),
     ):
         result = run(project, *command)
         assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"

@@ -58,7 +58,8 @@ def start(seed: int, threads: int = THREADS) -> None:
         keras.config.set_image_data_format("channels_last")
     if keras.backend.backend() == "jax":
         _join(keras)
-    keras.utils.set_random_seed(seed)  # last: meeting the others draws from the same chance
+    with _quiet():  # on JAX this loads TensorFlow
+        keras.utils.set_random_seed(seed)  # last: meeting the others draws from the same chance
 
 
 def _join(keras: ModuleType) -> None:

@@ -1,6 +1,7 @@
 """What the stages share: arguments, one-line errors, signals, and outputs that come whole or not at all."""
 
 import argparse
+import errno
 import os
 import re
 import shutil
@@ -57,14 +58,16 @@ def run(main: Callable[..., None], doc: str, *arguments: str) -> None:
         main(*paths)
     except Failure as failure:
         message = str(failure)
-    except OSError as error:
-        where = f"{shown(error.filename)}: " if error.filename else ""
-        message = f"{where}{error.strerror or error}; nothing was changed"
     except Exception as error:
-        # TensorFlow's and JAX's own errors, told by name: this module loads neither.
-        if not isinstance(error, MemoryError) and not re.search("(?i)resource_?exhausted", repr(error)):
+        # TensorFlow's and JAX's own errors are told by name, since this module loads neither.
+        exhausted = re.search("(?i)resource_?exhausted", repr(error))
+        if exhausted or isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+            message = "out of memory; use a smaller image_size, batch_size or model, or a larger machine"
+        elif isinstance(error, OSError):
+            where = f"{shown(error.filename)}: " if error.filename else ""
+            message = f"{where}{error.strerror or error}; nothing was changed"
+        else:
             raise
-        message = "out of memory; use a smaller image_size, batch_size or model, or a larger machine"
     else:
         return
     finally:

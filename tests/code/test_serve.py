@@ -385,7 +385,7 @@ def test_a_bento_serves_in_an_empty_home_and_finishes_what_runs(bento: Path, loa
 def test_the_readmes_manifests_fit_kubernetes_schema() -> None:
     blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     manifests = [part for block in blocks for part in yaml.safe_load_all(block) if "kind" in part]
-    assert {part["kind"] for part in manifests} == {"Deployment", "Service"}
+    assert {part["kind"] for part in manifests} == {"Deployment", "Job", "Service"}
     for part in manifests:
         kubernetes_validate.validate(part, "1.33", strict=True)
     deployment = next(part for part in manifests if part["kind"] == "Deployment")["spec"]
