@@ -32,9 +32,10 @@ def probabilities(default):
     """A function from uint8 pictures, N x height x width x channels, to N x classes."""
 
     def of(images: np.ndarray) -> np.ndarray:
-        logits = default[1].predict(images, batch_size=256, verbose=0).astype(np.float64)
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return odds / odds.sum(axis=1, keepdims=True)
+        packed, model = default
+        logits = model.predict(images, batch_size=256, verbose=0)
+        answers = [packed.custom_objects["postprocess"](row[np.newaxis]) for row in logits]
+        return np.array([list(answer["probabilities"].values()) for answer in answers])
 
     return of
 
