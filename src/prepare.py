@@ -33,7 +33,7 @@ def main(raw: Path, prepared: Path) -> None:
     p = params.load(params.Prepare)
     labels, files, skipped = find_pictures(raw)
     index = {label: i for i, label in enumerate(labels)}
-    classes = np.array([index[os.path.dirname(file)] for file in files], np.int32)
+    classes = [index[os.path.dirname(file)] for file in files]
     with hired() as workers, stage.output(prepared) as scratch:
         folder = os.fspath(raw.resolve())
         batches = [files[i : i + 256] for i in range(0, len(files), 256)]
@@ -43,7 +43,7 @@ def main(raw: Path, prepared: Path) -> None:
         broken = []
         for part, chosen in (("train", train), ("test", test)):
             names = [files[i] for i in chosen]
-            broken += write_part(workers, scratch / part, folder, names, classes[chosen], p)
+            broken += write_part(workers, scratch / part, folder, names, [classes[i] for i in chosen], p)
         if broken:
             raise Failure(
                 _listing(f"pictures in {shown(raw)} that cannot be read; mend or remove them", sorted(broken))
@@ -124,19 +124,19 @@ def hash_files(raw: str, names: list[str]) -> list[bytes]:
     return digests
 
 
-def report_shared(raw: Path, files: list[str], classes: np.ndarray, digests: list[bytes]) -> None:
+def report_shared(raw: Path, files: list[str], classes: list[int], digests: list[bytes]) -> None:
     """Say which pictures stand in several classes: one of their labels is wrong."""
     shared = [
         " and ".join(files[i] for i in group)
         for group in _groups(range(len(files)), digests.__getitem__)
-        if len({int(classes[i]) for i in group}) > 1
+        if len({classes[i] for i in group}) > 1
     ]
     if shared:
         tqdm.write(_listing(f"warning: the same picture stands in several classes of {shown(raw)}", shared))
 
 
 def split(
-    digests: list[bytes], classes: np.ndarray, labels: list[str], p: params.Prepare
+    digests: list[bytes], classes: list[int], labels: list[str], p: params.Prepare
 ) -> tuple[list[int], list[int]]:
     """Choose which pictures train and which test.
 
@@ -150,17 +150,20 @@ def split(
     """
     keys = [hashlib.sha256(struct.pack("<Q", p.seed) + digest).digest() for digest in digests]
     order = sorted(range(len(keys)), key=lambda i: (keys[i], classes[i]))
-    sizes = Counter(classes.tolist())
+    sizes = Counter(classes)
     room = {c: min(max(round(p.split * n), 1), n - 1) for c, n in sizes.items()}  # of each class some on both sides
     test: set[int] = set()
-    tested: Counter = Counter()
     same = _groups(order, keys.__getitem__)
     # Pictures that stand in several classes choose first: the others can then still even out each class.
-    for group in sorted(same, key=lambda group: len({int(classes[i]) for i in group}) == 1):
-        wanted = Counter(classes[group].tolist())
-        if all(tested[c] + n <= room[c] for c, n in wanted.items()):
+    for group in sorted(same, key=lambda group: len({classes[i] for i in group}) == 1):
+        for i in group:
+            room[classes[i]] -= 1
+        if all(room[classes[i]] >= 0 for i in group):
             test.update(group)
-            tested.update(wanted)
+        else:
+            for i in group:
+                room[classes[i]] += 1
+    tested = Counter(classes[i] for i in test)
     for c, label in enumerate(labels):
         if not 0 < tested[c] < sizes[c]:
             raise Failure(f"class {label} has too few different pictures to train and to test on; add some")
@@ -168,7 +171,7 @@ def split(
 
 
 def write_part(
-    workers: Workers, folder: Path, raw: str, names: list[str], classes: np.ndarray, p: params.Prepare
+    workers: Workers, folder: Path, raw: str, names: list[str], classes: list[int], p: params.Prepare
 ) -> list[str]:
     """Write images.npy (uint8, N x H x W x C), labels.npy (int32, N) and files.json (N names) of one side.
 
@@ -177,7 +180,7 @@ def write_part(
     """
     folder.mkdir()
     shape = (*p.image_size, 1 if p.grayscale else 3)
-    size = max(1, min(32, 2**22 // math.prod(shape)))  # pictures a task: few enough for memory, many enough for speed
+    size = max(1, min(256, 2**22 // math.prod(shape)))  # pictures a task: few enough for memory, many enough for speed
     # A name of its own for each run: a worker that was given up for dead may still be writing.
     path = (folder / f"{secrets.token_hex(8)}.npy").resolve()
     with open(path, "xb") as out:
@@ -193,7 +196,7 @@ def write_part(
             broken += failures
             bar.update(len(part))
     path.rename(folder / "images.npy")
-    np.save(folder / "labels.npy", classes)
+    np.save(folder / "labels.npy", np.array(classes, np.int32))
     (folder / "files.json").write_text(json.dumps(names, indent=0) + "\n", "ascii")
     return broken
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 MAX_PIXELS = 89_478_485  # Pillow's own line for a decompression bomb: a quarter of a GB in RGB
 
@@ -46,18 +46,26 @@ def preprocess(
     if isinstance(picture, bytes):
         picture = io.BytesIO(picture)
     height, width = image_size
+    mode = "L" if grayscale else "RGB"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata; only pixels count here
             image = picture if isinstance(picture, Image.Image) else Image.open(picture)
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels are too many")
-            image = _eight_bit(ImageOps.exif_transpose(image)).convert("L" if grayscale else "RGB")
+            image.load()
+            # What most pictures do not need is skipped, since Pillow would copy them each time.
+            if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+                image = ImageOps.exif_transpose(image)
+            image = _eight_bit(image)
+            if image.mode != mode:
+                image = image.convert(mode)
             pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise whatever a broken file makes them stumble on
-        reason = str(error) if isinstance(error, (OSError, ValueError)) else type(error).__name__
+        told = isinstance(error, (OSError, ValueError, Image.DecompressionBombError))
+        reason = str(error) if told else type(error).__name__
         if "cannot identify image file" in reason:
             reason = "unknown format"
         raise ValueError(f"not a readable picture: {reason or 'broken data'}") from error

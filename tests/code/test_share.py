@@ -104,7 +104,9 @@ def test_wrong_keys_and_a_server_that_dies_lose_nothing(mine: Path, tmp_path: Pa
             time.sleep(0.05)
         server.kill()
         _, error = push.communicate()
-    assert push.returncode == 255 and "Could not connect" in error and "Traceback" not in error
+    # DVC meets the dead server as it sends a file, or as it asks what is there.
+    told = {1: "files failed to upload", 255: "Could not connect"}
+    assert told.get(push.returncode, "another status") in error and "Traceback" not in error, (push.returncode, error)
     before = stored(tmp_path / "s3")
     with s3_server(tmp_path / "s3") as (url, _):
         use_s3(mine, url)
