@@ -110,9 +110,12 @@ def fresh(folder: Path, *outputs: str) -> None:
 
 
 def project(folder: Path, raw: Path, parameters: dict) -> Path:
-    """A folder with the code, parameters, and the pictures as hard links."""
+    """A folder with the code, parameters, and the pictures as hard links, in the memory of the file system."""
     shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(raw, folder / "data" / "raw", copy_function=os.link)
+    for picture in folder.glob("data/raw/*/*"):
+        picture.read_bytes()  # so that who comes first does not wait for the disk alone
+    os.sync()
     set_parameters(folder, parameters)
     return folder
 
