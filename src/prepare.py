@@ -2,7 +2,7 @@
 
     python src/prepare.py data/raw data/prepared
 
-Reads data/raw/<class>/<picture> and the section `prepare` of params.yaml; takes about 2 s for
+Reads data/raw/<class>/<picture> and the section `prepare` of params.yaml; takes about 1 s for
 1,600 pictures. Every picture goes through `utils.images.preprocess`, as it will in service.
 """
 

@@ -3,7 +3,7 @@
     python src/train.py data/prepared model
 
 Reads the prepared arrays and the section `train` of params.yaml. With the default parameters
-and 1,600 pictures: about 40 s of fitting on 2 cores; 99.6 % of the tutorial's test pictures are right.
+and 1,600 pictures: about 40 s of fitting on 2 cores.
 `model/history.csv` grows by a line an epoch and can be watched.
 """
 
