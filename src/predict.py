@@ -1,123 +1,129 @@
-"""Classify many pictures without a server, with the package in model/ or the one that the variable MODEL names.
+"""Classify images without a server, with the model archive in model/ or the one that MODEL names.
 
-    python src/predict.py picture.jpg other.png
+    python src/predict.py image.jpg other.png
     python src/predict.py data/raw --csv > predictions.csv
 
-A folder stands for all pictures in it, at any depth. Loading takes about 10 s, then 2 cores do about 1,000 small
-pictures a second. What cannot be read is named, and the rest goes on; the exit status is then 1.
+A folder stands for all images in it and in its subfolders; hidden files and other extensions are skipped. Unreadable
+files are reported, and the exit status is then 1.
 """
 
-import argparse
 import csv
 import io
 import os
 import signal
 import sys
-from collections import deque
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from utils import seed  # first, see there
+from utils import seed  # isort: split
 
 import numpy as np
 from tqdm import tqdm
 
-from utils import inference, package
-from utils.stage import Failure, is_picture, shown
+from classifier.images import IMAGE_EXTENSIONS
+from classifier.model import store
+from classifier.model.predictor import MAX_BATCH_SIZE, Predictor, default_archive_path
+from utils.cli import make_parser, run_cli
+from utils.errors import UserError
+from utils.files import printable
+from utils.parallel import available_cores, bounded_map
 
-BATCH = inference.SIZES[-1]
 
+def main(paths: list[Path], as_csv: bool) -> None:
+    """Print the prediction for each image, in order.
 
-def main(paths: list[Path], as_csv: bool) -> int:
-    """Load the package and print an answer for each picture; return how many could not be read."""
-    files = [file for path in paths for file in find(path)]
-    tag = package.add(inference.package_path())  # before TensorFlow, which takes its time
-    seed.start(0, threads=1)
-    classifier = inference.Classifier(*package.load_tag(tag))
+    Raises:
+        UserError: a folder contains no images, or some files cannot be read.
+    """
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end quietly in `predict.py ... | head`
+    warnings.filterwarnings("ignore", module="PIL")  # about damaged metadata in images
+    files = expand_paths(paths)
+    tag = store.import_model(default_archive_path())  # before the import of TensorFlow, which takes 10 s
+    seed.set_seed(0, threads=1)
+    predictor = Predictor(*store.load_from_store(tag))
     if as_csv:
         print("file,prediction,confidence")
-    return classify_all(classifier, files, as_csv)
+    num_failed = predict_files(predictor, files, as_csv)
+    if num_failed:
+        raise UserError(f"{num_failed} of {len(files)} files cannot be read")
 
 
-def classify_all(classifier: inference.Classifier, files: list[Path], as_csv: bool) -> int:
-    """Print an answer for each picture, in order, and name on stderr those that cannot be read; return their number."""
-    batch, unread = [], 0
-    with tqdm(total=len(files), unit=" pictures", disable=None) as bar:
-        for number, (file, image) in enumerate(decoded(classifier, files), 1):
-            if isinstance(image, str):
-                unread += 1
-                tqdm.write(f"predict.py: {shown(file)}: {image}", file=sys.stderr)
-            else:
-                batch.append((file, image))
-            if len(batch) == BATCH or number == len(files):
-                answer(classifier, batch, as_csv)
-                batch.clear()
-            bar.update()
-    return unread
+def expand_paths(paths: list[Path]) -> list[Path]:
+    """Replace each folder by the images in it, sorted.
 
-
-def find(path: Path) -> list[Path]:
-    """The picture itself, or all pictures in a folder, in order; hidden ones and other endings are skipped."""
-    if not path.is_dir():
-        return [path]
+    Raises:
+        UserError: a folder contains no images.
+    """
     files = []
-    for folder, folders, names in os.walk(path):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        files += [Path(folder, name) for name in sorted(names) if is_picture(name) and not name.startswith(".")]
-    if not files:
-        raise Failure(f"{shown(path)} has no pictures")
+    for path in paths:
+        found = list(_iter_images(path)) if path.is_dir() else [path]
+        if not found:
+            raise UserError(f"{printable(path)} contains no images")
+        files += found
     return files
 
 
-def decoded(classifier: inference.Classifier, files: list[Path]) -> Iterator[tuple[Path, np.ndarray | str]]:
-    """Each file with its model input or with what is wrong with it, decoded some way ahead on all cores."""
+def _iter_images(folder: Path) -> Iterator[Path]:
+    for parent, subfolders, names in os.walk(folder):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in sorted(names):
+            if Path(name).suffix.lower() in IMAGE_EXTENSIONS and not name.startswith("."):
+                yield Path(parent, name)
 
-    def read(file: Path) -> np.ndarray | str:
+
+def predict_files(predictor: Predictor, files: list[Path], as_csv: bool) -> int:
+    """Print the predictions, report unreadable files on stderr, and return the number of unreadable files."""
+    batch: list[tuple[Path, np.ndarray]] = []
+    num_failed = 0
+    with tqdm(total=len(files), unit=" images", disable=None) as progress_bar:
+        for number, (file, image) in enumerate(iter_decoded(predictor, files), 1):
+            if isinstance(image, str):
+                num_failed += 1
+                tqdm.write(f"predict.py: {printable(file)}: {image}", file=sys.stderr)
+            else:
+                batch.append((file, image))
+            if batch and (len(batch) == MAX_BATCH_SIZE or number == len(files)):
+                print_predictions(predictor, batch, as_csv)
+                batch.clear()
+            progress_bar.update()
+    return num_failed
+
+
+def iter_decoded(predictor: Predictor, files: list[Path]) -> Iterator[tuple[Path, np.ndarray | str]]:
+    """Yield each file with its model input, or with a message if it cannot be read. All cores decode ahead."""
+
+    def decode(file: Path) -> tuple[Path, np.ndarray | str]:
         try:
-            return classifier.preprocess(file)
+            return file, predictor.preprocess(file)
         except ValueError as error:
-            return str(error)
+            return file, str(error)
         except OSError as error:
-            return error.strerror or str(error)
+            return file, error.strerror or str(error)
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        pending: deque = deque()
-        for file in files:
-            pending.append((file, pool.submit(read, file)))
-            if len(pending) > 2 * BATCH:
-                first, future = pending.popleft()
-                yield first, future.result()
-        for file, future in pending:
-            yield file, future.result()
+    with ThreadPoolExecutor(available_cores()) as executor:
+        yield from bounded_map(executor, decode, files, limit=2 * MAX_BATCH_SIZE)
 
 
-def answer(classifier: inference.Classifier, batch: list[tuple[Path, np.ndarray]], as_csv: bool) -> None:
-    """Classify up to BATCH pictures and print them."""
-    if not batch:
-        return
-    lines = io.StringIO()
-    table = csv.writer(lines, lineterminator="\n")
-    for (file, _), found in zip(batch, classifier.classify(np.concatenate([image for _, image in batch])), strict=True):
-        name, confidence = found["prediction"], found["probabilities"][found["prediction"]]
+def print_predictions(predictor: Predictor, batch: list[tuple[Path, np.ndarray]], as_csv: bool) -> None:
+    """Predict and print one batch: file, predicted class and confidence."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    predictions = predictor.predict(np.concatenate([image for _, image in batch]))
+    for (file, _), prediction in zip(batch, predictions, strict=True):
+        name = prediction["prediction"]
+        confidence = prediction["probabilities"][name]
         if as_csv:
-            table.writerow((shown(file), name, f"{confidence:.6f}"))
+            writer.writerow((printable(file), name, f"{confidence:.6f}"))
         else:
-            lines.write(f"{shown(file)}: {name} {confidence:.1%}\n")
-    tqdm.write(lines.getvalue(), end="")
+            text.write(f"{printable(file)}: {name} {confidence:.1%}\n")
+    tqdm.write(text.getvalue(), end="")
     sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PICTURE|FOLDER")
-    parser.add_argument("--csv", action="store_true", help="a table: file, prediction, confidence")
-    options = parser.parse_args()
-    for signum in (signal.SIGINT, signal.SIGPIPE):  # end at once and quietly: nothing is half done
-        signal.signal(signum, signal.SIG_DFL)
-    try:
-        failed = main(options.paths, options.csv)
-    except Failure as failure:
-        sys.exit(f"predict.py: {failure}")
-    if failed:
-        sys.exit(f"predict.py: {failed} could not be read")
+    parser = make_parser(__doc__)
+    parser.add_argument("paths", nargs="+", type=Path, metavar="IMAGE|FOLDER")
+    parser.add_argument("--csv", action="store_true", dest="as_csv", help="print CSV: file, prediction, confidence")
+    run_cli(main, parser)

@@ -1,9 +1,9 @@
-"""What people write with the stock libraries alone, to compare with: the three stages of the tutorial.
+"""The baseline of the benchmark: the tutorial's three stages, written with the stock libraries only.
 
     python stock.py prepare|train|evaluate [our-network]
 
-Run in a folder with params.yaml, data/raw and src; it writes stock/. `bench.py` runs it. With `our-network` it trains
-this project's network, with as many threads, rather than the tutorial's.
+Runs in a folder with params.yaml, data/raw and src, and writes stock/. `bench.py` starts it. With `our-network`, it
+trains this project's network with the same number of threads, instead of the tutorial's network.
 """
 
 import json
@@ -18,60 +18,61 @@ import numpy as np
 import tensorflow as tf
 import yaml
 
-PREPARED, MODEL, EVALUATION = Path("stock/prepared"), Path("stock/model"), Path("stock/evaluation")
-NAME = "stock_classifier"
+PREPARED_DIR, MODEL_DIR, EVALUATION_DIR = Path("stock/prepared"), Path("stock/model"), Path("stock/evaluation")
+MODEL_NAME = "stock_classifier"
 PARAMS = yaml.safe_load(Path("params.yaml").read_text())
 
 
 def prepare() -> None:
-    p = PARAMS["prepare"]
+    params = PARAMS["prepare"]
     train, test = tf.keras.utils.image_dataset_from_directory(
         "data/raw",
-        color_mode="grayscale" if p["grayscale"] else "rgb",
+        color_mode="grayscale" if params["grayscale"] else "rgb",
         batch_size=32,
-        image_size=p["image_size"],
-        seed=p["seed"],
-        validation_split=p["split"],
+        image_size=params["image_size"],
+        seed=params["seed"],
+        validation_split=params["split"],
         subset="both",
         verbose=False,
     )
-    PREPARED.mkdir(parents=True)
-    (PREPARED / "labels.json").write_text(json.dumps(train.class_names))
+    PREPARED_DIR.mkdir(parents=True)
+    (PREPARED_DIR / "labels.json").write_text(json.dumps(train.class_names))
     figure = plt.figure(figsize=(10, 5), tight_layout=True)
     for images, _ in train.take(1):
         for i in range(10):
             plt.subplot(2, 5, i + 1)
             plt.imshow(images[i].numpy().astype("uint8").squeeze(), cmap="gray")
             plt.axis("off")
-    figure.savefig(PREPARED / "preview.png")
-    for name, part in (("train", train), ("test", test)):
-        part.map(lambda x, y: (x / 255.0, y)).save(str(PREPARED / name))
+    figure.savefig(PREPARED_DIR / "preview.png")
+    for name, split in (("train", train), ("test", test)):
+        split.map(lambda images, labels: (images / 255.0, labels)).save(str(PREPARED_DIR / name))
 
 
-def load(part: str) -> tf.data.Dataset:
-    return tf.data.Dataset.load(str(PREPARED / part))
+def load_split(name: str) -> tf.data.Dataset:
+    return tf.data.Dataset.load(str(PREPARED_DIR / name))
 
 
-def tutorial_model(shape: tuple[int, ...]) -> tf.keras.Model:
-    p = PARAMS["train"]
+def tutorial_model(image_shape: tuple[int, ...]) -> tf.keras.Model:
+    params = PARAMS["train"]
     return tf.keras.Sequential(
         [
-            tf.keras.layers.Input(shape),
-            tf.keras.layers.Conv2D(p["conv_size"], 3, activation="relu"),
+            tf.keras.layers.Input(image_shape),
+            tf.keras.layers.Conv2D(params["conv_size"], 3, activation="relu"),
             tf.keras.layers.MaxPooling2D(3),
             tf.keras.layers.Flatten(),
-            tf.keras.layers.Dense(p["dense_size"], activation="relu"),
-            tf.keras.layers.Dense(p["output_classes"]),
+            tf.keras.layers.Dense(params["dense_size"], activation="relu"),
+            tf.keras.layers.Dense(params["output_classes"]),
         ]
     )
 
 
-def our_model(shape: tuple[int, ...]) -> tf.keras.Model:
+def our_model(image_shape: tuple[int, ...]) -> tf.keras.Model:
     from train import get_model
 
-    p = PARAMS["train"]
-    model = get_model(shape, p["conv_size"], p["dense_size"], p["output_classes"])
-    return tf.keras.Sequential([tf.keras.layers.Input(shape), *model.layers[1:]])  # scaled already
+    params = PARAMS["train"]
+    model = get_model(image_shape, params["conv_size"], params["dense_size"], params["output_classes"])
+    # This project's network scales its input itself.
+    return tf.keras.Sequential([tf.keras.layers.Input(image_shape), tf.keras.layers.Rescaling(255), model])
 
 
 def train() -> None:
@@ -79,41 +80,41 @@ def train() -> None:
 
     if "our-network" in sys.argv:
         sys.path.insert(0, "src")
-        from utils.seed import THREADS
+        from utils.seed import NUM_INTRA_OP_THREADS
 
-        tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-    p = PARAMS["train"]
-    tf.keras.utils.set_random_seed(p["seed"])
-    train, test = load("train"), load("test")
+        tf.config.threading.set_intra_op_parallelism_threads(NUM_INTRA_OP_THREADS)
+    params = PARAMS["train"]
+    tf.keras.utils.set_random_seed(params["seed"])
+    train, test = load_split("train"), load_split("test")
     model = (our_model if "our-network" in sys.argv else tutorial_model)(train.element_spec[0].shape[1:])
     model.compile(
-        tf.keras.optimizers.Adam(p["lr"]),
+        tf.keras.optimizers.Adam(params["lr"]),
         tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[tf.keras.metrics.SparseCategoricalAccuracy()],
     )
-    model.fit(train, epochs=p["epochs"], validation_data=test, verbose=2)
-    MODEL.mkdir()
-    bentoml.keras.save_model(NAME, model, include_optimizer=True)
-    bentoml.models.export_model(f"{NAME}:latest", str(MODEL.resolve() / f"{NAME}.bentomodel"))
-    np.save(MODEL / "history.npy", model.history.history)
+    model.fit(train, epochs=params["epochs"], validation_data=test, verbose=2)
+    MODEL_DIR.mkdir()
+    bentoml.keras.save_model(MODEL_NAME, model, include_optimizer=True)
+    bentoml.models.export_model(f"{MODEL_NAME}:latest", str(MODEL_DIR.resolve() / f"{MODEL_NAME}.bentomodel"))
+    np.save(MODEL_DIR / "history.npy", model.history.history)
 
 
 def evaluate() -> None:
     import bentoml
 
-    labels = json.loads((PREPARED / "labels.json").read_text())
-    history = np.load(MODEL / "history.npy", allow_pickle=True).item()
-    model = bentoml.keras.load_model(f"{NAME}:latest")
-    test = load("test")
-    EVALUATION.mkdir()
-    loss, accuracy = model.evaluate(test, verbose=2)  # the first pass
-    (EVALUATION / "metrics.json").write_text(json.dumps({"val_loss": loss, "val_acc": accuracy}))
+    labels = json.loads((PREPARED_DIR / "labels.json").read_text())
+    history = np.load(MODEL_DIR / "history.npy", allow_pickle=True).item()
+    model = bentoml.keras.load_model(f"{MODEL_NAME}:latest")
+    test = load_split("test")
+    EVALUATION_DIR.mkdir()
+    loss, accuracy = model.evaluate(test, verbose=2)  # first pass over the test images
+    (EVALUATION_DIR / "metrics.json").write_text(json.dumps({"val_loss": loss, "val_acc": accuracy}))
 
     figure = plt.figure(figsize=(6, 4), tight_layout=True)
     plt.plot(history["loss"], label="training loss")
     plt.plot(history["val_loss"], label="validation loss")
     plt.legend()
-    figure.savefig(EVALUATION / "training_history.png")
+    figure.savefig(EVALUATION_DIR / "training_history.png")
 
     figure = plt.figure(figsize=(10, 5), tight_layout=True)
     for images, classes in test.take(1):
@@ -123,19 +124,19 @@ def evaluate() -> None:
             predicted = labels[int(tf.argmax(model.predict(images[i : i + 1], verbose=0)[0]))]
             plt.title(f"{predicted}\n{labels[int(classes[i])]}")
             plt.axis("off")
-    figure.savefig(EVALUATION / "pred_preview.png")
+    figure.savefig(EVALUATION_DIR / "pred_preview.png")
 
-    predicted = tf.argmax(model.predict(test, verbose=0), axis=1)  # the second
-    actual = tf.concat([y for _, y in test], axis=0)  # the third
-    counts = tf.math.confusion_matrix(actual, predicted, num_classes=len(labels)).numpy()
+    predicted = tf.argmax(model.predict(test, verbose=0), axis=1)  # second pass
+    actual = tf.concat([classes for _, classes in test], axis=0)  # third pass
+    confusion = tf.math.confusion_matrix(actual, predicted, num_classes=len(labels)).numpy()
     figure = plt.figure(figsize=(6, 6), tight_layout=True)
-    plt.imshow(counts, cmap="Blues")
+    plt.imshow(confusion, cmap="Blues")
     for i in range(len(labels)):
         for j in range(len(labels)):
-            plt.text(j, i, counts[i, j], ha="center", va="center")
+            plt.text(j, i, confusion[i, j], ha="center", va="center")
     plt.xticks(range(len(labels)), labels, rotation=90)
     plt.yticks(range(len(labels)), labels)
-    figure.savefig(EVALUATION / "confusion_matrix.png")
+    figure.savefig(EVALUATION_DIR / "confusion_matrix.png")
 
 
 if __name__ == "__main__":

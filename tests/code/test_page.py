@@ -1,53 +1,56 @@
-"""The page, driven in Chromium as a person would."""
+"""The web page, in Chromium."""
 
 import base64
-import io
 import shutil
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from utils import web
+from classifier.serving.uploads import MAX_REQUEST_BYTES
+from support.server import Server
+from support.serving import NOISE_PNG
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt install chromium")
-
-SIZES = {"phone": (390, 844), "desktop": (1280, 900)}
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt install chromium"),
+]
+VIEWPORTS = {"phone": {"width": 390, "height": 844}, "desktop": {"width": 1280, "height": 900}}
+TEXTS = ("h1", "#drop strong", "#drop span", "#samples button", "#results h3", ".error h3", ".bars span", "footer")
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser() -> Iterator[Any]:
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
 
 
-@pytest.fixture(params=SIZES)
-def page(browser, server, request):
-    width, height = SIZES[request.param]
-    page = browser.new_page(viewport={"width": width, "height": height}, has_touch=request.param == "phone")
+@pytest.fixture(params=VIEWPORTS)
+def page(browser: Any, server: Server, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The page on a phone or a desktop. It must send no request elsewhere, raise no error and fit the screen."""
+    page = browser.new_page(viewport=VIEWPORTS[request.param], has_touch=request.param == "phone")
     page.set_default_timeout(15_000)
-    strange = []
-    page.on("request", lambda sent: sent.url.startswith((server.url, "blob:", "data:")) or strange.append(sent.url))
-    page.on("pageerror", lambda error: strange.append(str(error)))
+    problems = []
+    page.on("request", lambda sent: sent.url.startswith((server.url, "blob:", "data:")) or problems.append(sent.url))
+    page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto(server.url)
     yield page
-    wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     page.close()
-    assert strange == [] and wider <= 0
+    assert problems == [] and overflow <= 0
 
 
-def picture(name: str = "noise.png") -> dict:
-    stream = io.BytesIO()
-    Image.fromarray(np.random.default_rng(2).integers(0, 256, (40, 40, 3), np.uint8)).save(stream, "PNG")
-    return {"name": name, "mimeType": "image/png", "buffer": stream.getvalue()}
+def file_payload(name: str = "noise.png", content: bytes = NOISE_PNG) -> dict[str, Any]:
+    return {"name": name, "mimeType": "image/png", "buffer": content}
 
 
-def hand_over(page, event: str, kind: str, file: dict | None) -> None:
-    """Drop or paste one file, or some text, on the page."""
+def dispatch(page: Any, event: str, kind: str, file: dict[str, Any] | None) -> None:
+    """Drop or paste one file, or some text if `file` is None."""
     page.evaluate(
         """([event, kind, file]) => {
             const data = new DataTransfer();
@@ -60,28 +63,28 @@ def hand_over(page, event: str, kind: str, file: dict | None) -> None:
     )
 
 
-def answers(page, count: int) -> list[str]:
-    """The texts of the answers, the newest first, once there are so many."""
+def wait_for_results(page: Any, count: int) -> list[str]:
+    """Return the texts of the results, the newest first, when there are `count`."""
     items = page.locator("#results > li")
     sync_api.expect(items).to_have_count(count)
     return items.all_inner_texts()
 
 
-def test_choose_drop_paste_and_try_a_sample(page, server) -> None:
-    page.get_by_label("Choose pictures").set_input_files([picture("first.png"), picture("second.png")])
-    second, first = answers(page, 2)
+def test_page_classifies_chosen_dropped_pasted_and_sample_images(page: Any) -> None:
+    page.get_by_label("Choose images").set_input_files([file_payload("first.png"), file_payload("second.png")])
+    second, first = wait_for_results(page, 2)
     assert "first.png, " in first and "second.png, " in second and " ms" in first
-    hand_over(page, "drop", "DragEvent", picture("dropped.png"))
-    assert "dropped.png" in answers(page, 3)[0]
-    hand_over(page, "paste", "ClipboardEvent", picture("pasted.png"))
-    assert "pasted.png" in answers(page, 4)[0]
+    dispatch(page, "drop", "DragEvent", file_payload("dropped.png"))
+    assert "dropped.png" in wait_for_results(page, 3)[0]
+    dispatch(page, "paste", "ClipboardEvent", file_payload("pasted.png"))
+    assert "pasted.png" in wait_for_results(page, 4)[0]
     page.get_by_role("button", name="Saturn").click()
-    assert "sample: Saturn" in answers(page, 5)[0]
+    assert "sample: Saturn" in wait_for_results(page, 5)[0]
 
     newest = page.locator("#results > li").first
     assert newest.locator(".bars li").count() == 5
-    shares = [float(text.strip("<% ")) for text in newest.locator(".bars li span:last-child").all_inner_texts()]
-    assert shares == sorted(shares, reverse=True)
+    percentages = [float(text.strip("<% ")) for text in newest.locator(".bars li span:last-child").all_inner_texts()]
+    assert percentages == sorted(percentages, reverse=True)
     heading = newest.get_by_role("heading").inner_text()
     assert heading.startswith(newest.locator(".bars li span").first.inner_text())
     assert page.get_by_role("status").inner_text().endswith(heading)
@@ -89,79 +92,72 @@ def test_choose_drop_paste_and_try_a_sample(page, server) -> None:
     assert "Model celestial_bodies_classifier_model:" in page.locator("footer").inner_text()
 
 
-def test_the_keyboard_is_enough(page) -> None:
+def test_page_works_with_the_keyboard(page: Any) -> None:
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "file"
     assert page.locator("#drop").evaluate("drop => getComputedStyle(drop).outline").endswith("solid 3px")
-    # Without a screen, Chromium shows its chooser only at times, so watch for the click that asks for it.
+    # Without a screen, Chromium does not always show its file chooser: watch for the click that opens it.
     page.evaluate("() => { document.activeElement.onclick = (event) => { window.opened = event.isTrusted; }; }")
     page.keyboard.press("Enter")
     page.wait_for_function("window.opened")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    assert "sample: Earth" in answers(page, 1)[0]
+    assert "sample: Earth" in wait_for_results(page, 1)[0]
 
 
-def test_errors_are_in_words(page) -> None:
-    page.get_by_label("Choose pictures").set_input_files([{**picture("notes.txt"), "buffer": b"some text"}, picture()])
-    good, bad = answers(page, 2)
-    assert "Not a readable picture: unknown format." in bad and "no preview" in bad and "noise.png" in good
-    page.evaluate(f"classify([new File([new ArrayBuffer({web.MAX_BYTES + 1})], 'large.png')])")
-    assert "larger than 16 MiB" in answers(page, 3)[0]
-    hand_over(page, "drop", "DragEvent", None)
-    assert "Save the picture first, then drop it." in answers(page, 4)[0]
+def test_page_shows_errors_as_sentences(page: Any) -> None:
+    page.get_by_label("Choose images").set_input_files([file_payload("notes.txt", b"some text"), file_payload()])
+    good, bad = wait_for_results(page, 2)
+    assert "Not a readable image: unknown format." in bad and "no preview" in bad and "noise.png" in good
+    page.evaluate(f"classify([new File([new ArrayBuffer({MAX_REQUEST_BYTES + 1})], 'large.png')])")
+    assert "larger than 16 MiB" in wait_for_results(page, 3)[0]
+    dispatch(page, "drop", "DragEvent", None)
+    assert "Save the image first, then drop it." in wait_for_results(page, 4)[0]
+
     page.route("**/predict", lambda route: route.fulfill(status=429, json={"error": "Too many requests"}))
     page.get_by_role("button", name="Mars").click()
-    assert "The service is busy." in answers(page, 5)[0]
+    assert "The service is busy." in wait_for_results(page, 5)[0]
     page.route("**/predict", lambda route: route.fulfill(status=502, body="<html>Bad gateway</html>"))
     page.get_by_role("button", name="Mars").click()
-    assert "failed (502)" in answers(page, 6)[0]
+    assert "failed (502)" in wait_for_results(page, 6)[0]
     page.route("**/predict", lambda route: route.abort("connectionrefused"))
     page.get_by_role("button", name="Mars").click()
-    assert "The service does not answer." in answers(page, 7)[0]
-    assert "does not answer" in page.get_by_role("status").inner_text()
+    assert "The service does not respond." in wait_for_results(page, 7)[0]
+    assert "does not respond" in page.get_by_role("status").inner_text()
+
     page.unroute("**/predict")
     page.get_by_role("button", name="Mars").click()
-    assert "sample: Mars" in answers(page, 8)[0] and page.locator("#results > li.error").count() == 6
+    assert "sample: Mars" in wait_for_results(page, 8)[0] and page.locator("#results > li.error").count() == 6
 
 
-def test_the_api_is_described_without_a_word_to_others(page, server) -> None:
+def test_docs_page_shows_the_api_without_external_content(page: Any, server: Server) -> None:
     page.goto(f"{server.url}/docs")
     sync_api.expect(page.locator(".opblock-summary-path", has_text="/predict")).to_have_count(2)
     assert page.locator("img[src^=http], iframe").count() == 0
 
 
+def relative_luminance(color: str) -> float:
+    """Return the relative luminance of a CSS color, rgb(r, g, b): https://www.w3.org/TR/WCAG22/#dfn-relative-luminance."""
+    rgb = np.array([int(value) for value in color.removeprefix("rgb(").rstrip(")").split(",")]) / 255
+    return float(np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_in_light_and_dark(browser, server, scheme: str) -> None:
+def test_page_texts_have_enough_contrast(browser: Any, server: Server, scheme: str) -> None:
     page = browser.new_page(color_scheme=scheme)
     page.goto(server.url)
-    page.get_by_label("Choose pictures").set_input_files([picture(), {**picture("bad.png"), "buffer": b"x"}])
-    answers(page, 2)
-
-    def luminance(color: str) -> float:
-        """Relative luminance, WCAG 2.2."""
-        parts = [int(c) / 255 for c in color.removeprefix("rgb(").rstrip(")").split(",")]
-        parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
-        return float(np.dot(parts, [0.2126, 0.7152, 0.0722]))
-
-    for selector in (
-        "h1",
-        "#drop strong",
-        "#drop span",
-        "#samples button",
-        "#results h3",
-        ".error h3",
-        ".bars span",
-        "footer",
-    ):
-        text, ground = page.locator(selector).first.evaluate(
+    page.get_by_label("Choose images").set_input_files([file_payload(), file_payload("bad.png", b"x")])
+    wait_for_results(page, 2)
+    for selector in TEXTS:
+        color, background = page.locator(selector).first.evaluate(
             """element => {
-                const ground = () => getComputedStyle(element).backgroundColor, color = getComputedStyle(element).color;
-                while (ground() === "rgba(0, 0, 0, 0)") element = element.parentElement;
-                return [color, ground()];
+                const color = getComputedStyle(element).color;
+                const background = () => getComputedStyle(element).backgroundColor;
+                while (background() === "rgba(0, 0, 0, 0)") element = element.parentElement;
+                return [color, background()];
             }"""
         )
-        low, high = sorted((luminance(text), luminance(ground)))
-        assert (high + 0.05) / (low + 0.05) >= 4.5, f"{selector}: {text} on {ground}"
-        assert (luminance(ground) < 0.5) == (scheme == "dark")
+        low, high = sorted((relative_luminance(color), relative_luminance(background)))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, f"{selector}: {color} on {background}"
+        assert (relative_luminance(background) < 0.5) == (scheme == "dark")
     page.close()

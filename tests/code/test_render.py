@@ -1,41 +1,228 @@
-"""The sample dataset: the same bytes from the same seed, and nothing of the user's is touched."""
+"""The sample dataset: its building blocks, and the command that renders it."""
 
+import argparse
 import hashlib
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+from random import Random
 
-from conftest import ROOT, fails, run
+import numpy as np
+import pytest
+
+from classifier.sample.colors import blend, parse_color, ramp_color
+from classifier.sample.noise import CRATER_MAP_SIZE, NOISE_SIZE, crater_map, interpolate, noise_volume, sample_noise
+from classifier.sample.renderer import RenderTask, render_file, render_files, render_image
+from classifier.sample.scene import cross, dot, normalize, sample_scene
+from classifier.sample.specs import BODY_SPECS, RING_OPACITY
+from render import bounded_int, main, render_parser
+from support.commands import ROOT, assert_fails, run, run_ok
+from utils.errors import UserError
+
+RENDER = "src/render.py"
 
 
-def hashes(folder: Path) -> dict[str, str]:
+def pixels(class_name: str, number: int = 1, seed: int = 77, size: int = 48) -> bytes:
+    """Return the pixels of one image."""
+    return render_image(RenderTask(class_name, number, seed, size)).tobytes()
+
+
+def file_hashes(folder: Path) -> dict[str, str]:
+    """Return the MD5 of each image in a dataset."""
     return {str(f.relative_to(folder)): hashlib.md5(f.read_bytes()).hexdigest() for f in folder.rglob("*.jpg")}
 
 
-def test_same_seed_same_bytes_on_other_vector_units_and_cores(tmp_path: Path, raw: Path) -> None:
-    again = run(
-        ROOT, "taskset", "-c", "0", "python", "src/render.py", str(tmp_path / "a"), "--per-class", "3", "--size", "48",
+@pytest.mark.parametrize(
+    ("row", "column", "expected"),
+    [(0, 0, 0), (0, 1, 1), (1, 0, 10), (0.5, 0, 5), (0, 0.25, 0.25), (0.5, 0.5, 5.5), (0.25, 0.75, 3.25)],
+)
+def test_interpolate_between_grid_points_returns_bilinear_value(row: float, column: float, expected: float) -> None:
+    table = np.array([0, 1, 10, 11], np.float32)  # 2 x 2
+    index = np.zeros(1, np.intp)
+    axes = (2, np.array([row], np.float32)), (1, np.array([column], np.float32))
+    assert interpolate(table, index, *axes) == pytest.approx(expected)
+
+
+def test_interpolate_without_axes_returns_table_values() -> None:
+    assert interpolate(np.array([3, 5, 7]), np.array([2, 0])).tolist() == [7, 3]
+
+
+def test_noise_volume_values_are_uniform_and_periodic() -> None:
+    volume = noise_volume().reshape((NOISE_SIZE + 1,) * 3)
+    counts, _ = np.histogram(volume[:-1, :-1, :-1], bins=16, range=(0, 1))
+    assert (counts == NOISE_SIZE**3 // 16).all()
+    for axis in range(3):
+        assert (volume.take(0, axis) == volume.take(-1, axis)).all()
+
+
+def test_noise_volume_neighbors_are_similar() -> None:
+    volume = noise_volume().reshape((NOISE_SIZE + 1,) * 3)
+    for axis in range(3):
+        assert np.abs(np.diff(volume, axis=axis)).mean() < 0.15  # 0.33 if they were independent
+
+
+def test_crater_map_planes_are_periodic_and_not_flat() -> None:
+    planes = crater_map().reshape(3, CRATER_MAP_SIZE + 1, CRATER_MAP_SIZE + 1)
+    assert (planes[:, 0] == planes[:, -1]).all()
+    assert (planes[:, :, 0] == planes[:, :, -1]).all()
+    assert (planes.std(axis=(1, 2)) > 0.01).all()
+    assert planes[2].max() <= np.float32(0.6)
+
+
+def test_sample_noise_same_random_state_returns_same_values_in_range() -> None:
+    points = np.array([normalize(x - 2, 1, x) for x in range(5)], np.float32).T
+    first, again, other = (sample_noise(points, (14, 40), Random(seed)) for seed in (1, 1, 2))
+    assert first.dtype == np.float32
+    assert first.shape == (5,)
+    assert 0 <= first.min() <= first.max() <= 1
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+@pytest.mark.parametrize(
+    ("position", "expected"),
+    [(0.0, (0, 0, 0)), (0.2, (1, 0, 0)), (1.0, (1, 1, 1)), (-3.0, (0, 0, 0)), (7.0, (1, 1, 1)), (0.1, (0.5, 0, 0))],
+)
+def test_ramp_color_at_position_returns_interpolated_color(position: float, expected: tuple[float, ...]) -> None:
+    color = ramp_color({0: "000000", 20: "ff0000", 100: "ffffff"}, np.array([position], np.float32))
+    assert color[:, 0] == pytest.approx(expected, abs=0.02)  # a ramp has 256 entries
+
+
+def test_blend_clips_weight_to_between_color_and_target() -> None:
+    color = np.zeros((3, 4), np.float32)
+    blended = blend(color, "ff8000", np.array([-1, 0, 0.5, 9], np.float32))
+    assert pytest.approx(np.outer([0, 0, 0.5, 1], parse_color("ff8000"))) == blended.T
+
+
+@pytest.mark.parametrize("ramp", [RING_OPACITY, *(spec.color_ramp for spec in BODY_SPECS.values())])
+def test_specs_ramps_ascend_from_0_to_100(ramp: dict[int, str]) -> None:
+    assert list(ramp) == sorted(ramp)
+    assert (min(ramp), max(ramp)) == (0, 100)
+
+
+@pytest.mark.parametrize("class_name", BODY_SPECS)
+def test_sample_scene_axes_are_orthonormal_and_body_is_inside_frame(class_name: str) -> None:
+    for seed in range(20):
+        scene = sample_scene(BODY_SPECS[class_name], 128, Random(seed))
+        axes = np.array([scene.front, scene.east, scene.pole])
+        assert axes @ axes.T == pytest.approx(np.eye(3), abs=1e-12)
+        assert dot(np.array(scene.light), scene.light) == pytest.approx(1)
+        assert cross(scene.east, scene.pole) == scene.front
+        assert 0 < scene.radius < 0.47 * 128
+        assert abs(scene.pole[2]) > 0.01  # rings are never edge-on
+
+
+@pytest.mark.parametrize("size", [8, 48, 128, 150])
+def test_render_image_any_size_returns_rgb_image_of_that_size(size: int) -> None:
+    image = render_image(RenderTask("Saturn", 1, 77, size))
+    assert (image.mode, image.size) == ("RGB", (size, size))
+
+
+@pytest.mark.parametrize("class_name", BODY_SPECS)
+def test_render_image_shows_body_brighter_than_corners(class_name: str) -> None:
+    image = np.array(render_image(RenderTask(class_name, 2, 77, 48)), float)
+    assert image.std() > 10
+    assert image[12:36, 12:36].mean() > image[:4, :4].mean()
+
+
+def test_render_image_other_number_seed_or_class_returns_other_pixels() -> None:
+    images = [pixels("Mars"), pixels("Mars", number=2), pixels("Mars", seed=5), pixels("Moon")]
+    assert len(set(images)) == 4
+    assert pixels("Mars") == images[0]
+
+
+def test_render_image_default_size_and_seed_returns_known_pixels() -> None:
+    digest = hashlib.sha256(b"".join(pixels(class_name, size=128) for class_name in BODY_SPECS))
+    assert digest.hexdigest() == "45b2dc5c15d9c8a90f8e167f002a0e98fb45974a4b3431c341d267ddc9d76615"
+
+
+def test_render_files_returns_jpeg_of_each_task() -> None:
+    tasks = [RenderTask("Moon", number, 77, 8) for number in (1, 2)]
+    contents = render_files(tasks)
+    assert contents == [render_file(task) for task in tasks]
+    assert all(content.startswith(b"\xff\xd8\xff") for content in contents)
+    assert [task.path for task in tasks] == ["Moon/moon_0001.jpg", "Moon/moon_0002.jpg"]
+
+
+def test_bounded_int_in_range_returns_number() -> None:
+    assert [bounded_int(1, 9)(text) for text in ("1", "9", " 5 ")] == [1, 9, 5]
+
+
+@pytest.mark.parametrize("text", ["0", "10", "-3", "x", "", "2.5", "9" * 5000])
+def test_bounded_int_out_of_range_raises_error(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="expected a number from 1 to 9, got"):
+        bounded_int(1, 9)(text)
+
+
+def test_parser_environment_variables_change_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PER_CLASS", "SIZE", "SEED"):
+        monkeypatch.delenv(f"RENDER_{name}", raising=False)
+    expected = {"directory": Path("raw"), "per_class": 146, "size": 128, "seed": 77}
+    assert vars(render_parser().parse_args(["raw"])) == expected
+    monkeypatch.setenv("RENDER_PER_CLASS", "12")
+    monkeypatch.setenv("RENDER_SIZE", "48")
+    assert vars(render_parser().parse_args(["raw", "--size", "64"])) == expected | {"per_class": 12, "size": 64}
+    monkeypatch.setenv("RENDER_SIZE", "0")
+    with pytest.raises(SystemExit, match="2"):
+        render_parser().parse_args(["raw"])
+
+
+def test_render_same_seed_on_other_vector_units_and_cores_writes_same_bytes(tmp_path: Path, raw_dir: Path) -> None:
+    run_ok(
+        ROOT, "taskset", "-c", "0", sys.executable, RENDER, str(tmp_path / "a"), "--per-class", "3", "--size", "48",
         NPY_DISABLE_CPU_FEATURES="X86_V3 AVX2 FMA3",
     )  # fmt: skip
-    assert again.returncode == 0, again.stderr
-    drawn, whole = hashes(tmp_path / "a"), hashes(raw)
-    assert len(drawn) == 33
-    assert drawn == {name: whole[name] for name in drawn}  # a larger --per-class changes no picture
+    few, many = file_hashes(tmp_path / "a"), file_hashes(raw_dir)
+    assert len(few) == 33
+    assert few == {name: many[name] for name in few}  # a larger --per-class changes no image
 
 
-def test_other_seed_other_bytes(tmp_path: Path, raw: Path) -> None:
-    run(ROOT, "src/render.py", str(tmp_path / "a"), "--per-class", "1", "--size", "48", "--seed", "5")
-    drawn, whole = hashes(tmp_path / "a"), hashes(raw)
-    assert len(drawn) == 11 and all(drawn[name] != whole[name] for name in drawn)
+def test_render_other_seed_writes_other_bytes(tmp_path: Path, raw_dir: Path) -> None:
+    output = run_ok(ROOT, RENDER, str(tmp_path / "a"), "--seed", "5", RENDER_PER_CLASS="1", RENDER_SIZE="48")
+    assert output == f"11 images of 11 classes in {tmp_path / 'a'}\n"
+    other, default = file_hashes(tmp_path / "a"), file_hashes(raw_dir)
+    assert len(other) == 11
+    assert all(other[name] != default[name] for name in other)
 
 
-def test_a_folder_that_holds_anything_is_left_alone(tmp_path: Path) -> None:
+def test_render_into_empty_folder_with_dask_address_renders_on_this_machine(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    run_ok(
+        ROOT, RENDER, str(tmp_path / "a"), "--per-class", "1", "--size", "8", DASK_SCHEDULER_ADDRESS="tcp://127.0.0.1:1"
+    )
+    assert len(file_hashes(tmp_path / "a")) == 11
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_render_into_used_folder_fails_and_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
-    fails(run(ROOT, "src/render.py", str(tmp_path), "--per-class", "1"), "not empty")
-    assert [f.name for f in tmp_path.iterdir()] == ["mine"]
-    fails(run(ROOT, "src/render.py", str(tmp_path / "x"), "--per-class", "0"), code=2)
+    assert_fails(run(ROOT, RENDER, str(tmp_path)), f"render.py: {tmp_path} is not empty; give a new folder")
+    with pytest.raises(UserError, match="mine is not a folder; give a new or an empty folder"):
+        main(tmp_path / "mine", per_class=1, size=8, seed=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert (tmp_path / "mine").read_text() == "mine"
 
 
-def test_the_default_is_what_raw_dvc_tracks() -> None:
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_render_stopped_by_signal_leaves_nothing(tmp_path: Path, signum: signal.Signals) -> None:
+    command = (sys.executable, RENDER, str(tmp_path / "a"), "--size", "64")
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not any(tmp_path.rglob("*.jpg")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signum)  # as a terminal does on Ctrl-C: also to the worker processes
+    _, message = process.communicate(timeout=30)
+    assert process.returncode == 128 + signum
+    assert f"render.py: stopped by {signum.name}; nothing was changed" in message
+    assert "Traceback" not in message
+    assert not list(tmp_path.iterdir())
+
+
+def test_raw_dvc_tracks_default_sample_dataset() -> None:
     tracked = (ROOT / "data" / "raw.dvc").read_text()
-    if "nfiles: 1606" in tracked:  # and not the user's own pictures
+    if "nfiles: 1606" in tracked:  # otherwise the user has replaced the dataset
         assert re.search(r"md5: f5bb8a3bda380d6ec977082c0eea995f\.dir", tracked)

@@ -1,98 +1,117 @@
-"""The pictures are fit to learn from: whatever data/raw holds, or the sample dataset where it holds nothing."""
+"""The images are suitable for training: those in data/raw, or the sample dataset if data/raw is empty."""
 
 import hashlib
 import warnings
-from collections import Counter, defaultdict
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from utils import dataset
+from classifier.data.dataset import SPLITS, Split, load_split
 
-MOST = 1500  # pictures of each side that are compared pairwise
+pytestmark = pytest.mark.slow
+
+MAX_COMPARED = 1500  # images of each split that are compared with all others
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Comparison of a sample of the images, those for training first.
+
+    Attributes:
+        squared: the mean squared differences of pixels, (N, N), with infinity on the diagonal.
+        labels: (N,)
+        files: N names
+        num_train: the number of images for training.
+    """
+
+    squared: np.ndarray
+    labels: np.ndarray
+    files: list[str]
+    num_train: int
 
 
 @pytest.fixture(scope="module")
-def sides(workspace: Path) -> dict[str, dataset.Part]:
-    return {part: dataset.load(workspace / "data/prepared", part)[1] for part in ("train", "test")}
+def splits(workspace: Path) -> dict[str, Split]:
+    return {name: load_split(workspace / "data/prepared", name)[1] for name in SPLITS}
 
 
 @pytest.fixture(scope="module")
-def files(workspace: Path, sides) -> list[Path]:
-    return [workspace / "data/raw" / file for part in sides.values() for file in part.files]
+def files(workspace: Path, splits: dict[str, Split]) -> list[Path]:
+    return [workspace / "data/raw" / file for split in splits.values() for file in split.files]
 
 
 @pytest.fixture(scope="module")
-def compared(sides) -> tuple[np.ndarray, np.ndarray, list[str], int]:
-    """Mean squared distances between pictures, their labels and files, how many of the first are to train on."""
-    chosen = {
-        part: np.linspace(0, len(s.labels) - 1, min(len(s.labels), MOST)).astype(int) for part, s in sides.items()
-    }
-    rows = np.concatenate([sides[part].images[i].reshape(len(i), -1) for part, i in chosen.items()]).astype(np.float32)
+def distances(splits: dict[str, Split]) -> Distances:
+    pixels, labels, names, counts = [], [], [], []
+    for split in splits.values():
+        counts.append(min(len(split.labels), MAX_COMPARED))
+        chosen = np.linspace(0, len(split.labels) - 1, counts[-1]).astype(int)
+        pixels.append(split.images[chosen].reshape(len(chosen), -1).astype(np.float32))
+        labels.append(split.labels[chosen])
+        names += [split.files[i] for i in chosen]
+    rows = np.concatenate(pixels)
     squares = (rows**2).sum(axis=1)
-    distances = np.maximum(squares[:, None] + squares - 2 * rows @ rows.T, 0)
-    np.fill_diagonal(distances, np.inf)
-    labels = np.concatenate([sides[part].labels[i] for part, i in chosen.items()])
-    names = [sides[part].files[k] for part, i in chosen.items() for k in i]
-    return distances / rows.shape[1], labels, names, len(chosen["train"])
+    squared = np.maximum(squares[:, None] + squares - 2 * rows @ rows.T, 0) / rows.shape[1]
+    np.fill_diagonal(squared, np.inf)
+    return Distances(squared, np.concatenate(labels), names, counts[0])
 
 
-def test_no_class_has_ten_times_the_pictures_of_another(sides) -> None:
-    counts = Counter(int(label) for part in sides.values() for label in part.labels)
-    assert max(counts.values()) <= 10 * min(counts.values()), counts
+def test_largest_class_has_at_most_ten_times_the_images_of_the_smallest(splits: dict[str, Split]) -> None:
+    counts = np.bincount(np.concatenate([split.labels for split in splits.values()]))
+    assert counts.max() <= 10 * counts.min(), counts
 
 
-def test_both_sides_have_the_same_mix(sides) -> None:
-    train, test = (np.bincount(sides[part].labels) / len(sides[part].labels) for part in ("train", "test"))
+def test_both_splits_have_the_same_class_distribution(splits: dict[str, Split]) -> None:
+    train, test = (np.bincount(splits[name].labels) / len(splits[name].labels) for name in SPLITS)
     assert np.abs(train - test).max() < 0.05
 
 
-def test_pictures_are_large_enough_and_not_too_long(files, sides) -> None:
-    height, width = sides["train"].images.shape[1:3]
-    odd = []
+def test_images_are_not_smaller_than_the_input_and_not_too_long(files: list[Path], splits: dict[str, Split]) -> None:
+    min_height, min_width = splits["train"].images.shape[1:3]
+    unsuitable = []
     for file in files:
-        with Image.open(file) as picture:
-            w, h = picture.size
-        if w < width or h < height or max(w, h) > 4 * min(w, h):
-            odd.append(f"{file}: {w} x {h}")
-    assert len(odd) <= len(files) * 0.01, odd
+        with Image.open(file) as image:
+            width, height = image.size
+        if width < min_width or height < min_height or max(width, height) > 4 * min(width, height):
+            unsuitable.append(f"{file}: {width} x {height}")
+    assert len(unsuitable) <= len(files) * 0.01, unsuitable
 
 
-def test_hardly_a_picture_is_there_twice(files) -> None:
+def test_at_most_one_percent_of_the_images_are_duplicates(files: list[Path]) -> None:
     copies = defaultdict(list)
     for file in files:
         copies[hashlib.sha256(file.read_bytes()).digest()].append(str(file))
-    twice = [group for group in copies.values() if len(group) > 1]
-    assert sum(map(len, twice)) <= len(files) * 0.01, twice
+    duplicates = [group for group in copies.values() if len(group) > 1]
+    assert sum(map(len, duplicates)) <= len(files) * 0.01, duplicates
 
 
-def test_no_test_picture_equals_a_training_picture(compared) -> None:
-    distances, _, names, split = compared
-    across = distances[split:, :split].min(axis=1)
-    assert not [names[split + i] for i in np.flatnonzero(across == 0)]
-    near = (across < 4).mean()  # two of 256 steps
-    if near > 0.05:
+def test_no_test_image_equals_a_training_image(distances: Distances) -> None:
+    nearest = distances.squared[distances.num_train :, : distances.num_train].min(axis=1)
+    assert not [distances.files[distances.num_train + i] for i in np.flatnonzero(nearest == 0)]
+    similar = (nearest < 4).mean()  # a difference of two of 256 steps
+    if similar > 0.05:
         warnings.warn(
-            f"{near:.0%} of the test pictures hardly differ from one to train on: accuracy says little about new ones",
+            f"{similar:.0%} of the test images are almost equal to a training image; "
+            "the accuracy says little about new images",
             stacklevel=1,
         )
 
 
-def test_few_labels_look_wrong(compared) -> None:
-    """Suspect is a picture whose five nearest neighbours are all of one other class."""
-    distances, labels, names, _ = compared
-    nearest = labels[np.argpartition(distances, 5, axis=1)[:, :5]]
-    suspects = (nearest == nearest[:, :1]).all(axis=1) & (nearest[:, 0] != labels)
-    assert suspects.mean() < 0.05, [names[i] for i in np.flatnonzero(suspects)]
+def test_few_images_have_five_nearest_neighbours_of_one_other_class(distances: Distances) -> None:
+    nearest = distances.labels[np.argpartition(distances.squared, 5, axis=1)[:, :5]]
+    suspicious = (nearest == nearest[:, :1]).all(axis=1) & (nearest[:, 0] != distances.labels)
+    assert suspicious.mean() < 0.05, [distances.files[i] for i in np.flatnonzero(suspicious)]
 
 
-def test_no_picture_is_blank(sides) -> None:
+def test_no_image_is_blank(splits: dict[str, Split]) -> None:
     blank = [
         file
-        for part in sides.values()
-        for file, image in zip(part.files, part.images, strict=True)
+        for split in splits.values()
+        for file, image in zip(split.files, split.images, strict=True)
         if int(image.max()) - int(image.min()) < 8
     ]
     assert not blank

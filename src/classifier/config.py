@@ -1,0 +1,107 @@
+"""Read params.yaml: `load_params(TrainParams)` returns its section `train`, checked and typed."""
+
+import difflib
+import reprlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from utils.errors import UserError
+
+
+def _integer(low: int, high: int, **options: Any) -> Any:
+    return Field(ge=low, le=high, description=f"a whole number from {low} to {high}", **options)
+
+
+def _number(low: float, high: float) -> Any:
+    return Field(gt=low, lt=high, description=f"a number above {low} and below {high}")
+
+
+Seed = Annotated[int, _integer(0, 2**32 - 1)]  # the range that NumPy and Keras accept
+Pixels = Annotated[int, _integer(1, 2048)]
+
+
+class Params(BaseModel):
+    """A section of params.yaml. The descriptions of the fields are part of the error messages."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class PrepareParams(Params):
+    """How images become arrays: the section `prepare`."""
+
+    seed: Seed
+    split: float = _number(0, 1)  # the share of the test set
+    # Not strict, because YAML has lists and no tuples.
+    image_size: tuple[Pixels, Pixels] = Field(strict=False, description="[height, width], two numbers from 1 to 2048")
+    grayscale: bool = Field(description="true or false")
+
+
+class TrainParams(Params):
+    """How the network is built and trained: the section `train`."""
+
+    seed: Seed
+    lr: float = _number(0, 10)
+    epochs: int = _integer(1, 100_000)
+    conv_size: int = _integer(1, 4096)
+    dense_size: int = _integer(2, 65_536)  # a single unit is always 0 after its normalisation
+    output_classes: int = _integer(2, 100_000)
+    batch_size: int = _integer(1, 65_536, default=32)  # not in the tutorial's params.yaml; Keras's default
+
+
+Section = TypeVar("Section", bound=Params)
+
+
+def load_params(section: type[Section], path: Path = Path("params.yaml")) -> Section:
+    """Read one section of params.yaml.
+
+    Raises:
+        UserError: the file is missing or not valid YAML, or a key is missing, unknown, of a wrong type or out of range.
+    """
+    name = section.__name__.removesuffix("Params").lower()
+    try:
+        document = YAML(typ="safe", pure=True).load(path.read_text("utf-8"))  # YAML 1.2, as DVC reads it
+    except FileNotFoundError:
+        raise UserError(f"{path} not found; run this from the repository root") from None
+    except (YAMLError, ValueError, LookupError, RecursionError) as error:
+        raise UserError(f"{path} is not valid YAML: {_one_line(error)}") from None
+    sections = document if isinstance(document, dict) else {}
+    if name not in sections:
+        raise UserError(f"{path}: section '{name}' is missing{_did_you_mean(name, sections)}")
+    values = sections[name]
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: {name}: expected a section with keys and values, got {_short_repr(values)}")
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_describe(error, section, values, name)}") from None
+
+
+def _describe(error: ValidationError, section: type[Params], values: dict[Any, Any], name: str) -> str:
+    fields = section.model_fields
+    for key in values:  # first, because a misspelt key is also a missing one
+        if key not in fields:
+            hint = _did_you_mean(key, fields) if isinstance(key, str) else ""
+            return f"{name}: unknown key {_short_repr(key)}{hint}; expected {', '.join(fields)}"
+    key = str(error.errors()[0]["loc"][0])
+    got = f"got {_short_repr(values[key])}" if key in values else "but it is missing"
+    return f"{name}.{key}: expected {fields[key].description}, {got}"
+
+
+def _did_you_mean(word: str, known: Iterable[object]) -> str:
+    matches = difflib.get_close_matches(word, [key for key in known if isinstance(key, str)], n=1)
+    return f" (did you mean {_short_repr(matches[0])}?)" if matches else ""
+
+
+def _short_repr(value: object) -> str:
+    return reprlib.repr(value)[:80]
+
+
+def _one_line(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    reason = f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else str(error)
+    return " ".join(reason.split())[:200] or type(error).__name__

@@ -1,0 +1,1 @@
+"""The network: training it, storing it, and predicting with it."""

@@ -1,0 +1,82 @@
+"""Batches of images for training: reading, shuffling and augmentation.
+
+This module imports Keras, which takes 10 s; import it after `utils.seed.set_seed`.
+"""
+
+import math
+from pathlib import Path
+
+import keras
+import numpy as np
+
+
+class ImageBatches(keras.utils.PyDataset):
+    """Batches of (images, labels), read from a memory-mapped file.
+
+    Keras's augmentation layers do not serve here: `random_shift` gives the same images on any number of processes.
+    """
+
+    def __init__(self, split_dir: Path, batch_size: int, seed: int | None = None) -> None:
+        """If `seed` is given, images are shuffled and augmented, differently in each epoch.
+
+        Args:
+            split_dir: a folder with images.npy (uint8) and labels.npy.
+            batch_size: the number of images of each batch but the last.
+            seed: an integer from 0 to 2**32 - 1.
+        """
+        super().__init__()
+        self.path, self.batch_size, self.seed, self.epoch = split_dir / "images.npy", batch_size, seed, -1
+        self.labels = np.load(split_dir / "labels.npy")
+        self.order = np.arange(len(self.labels))
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        """Return the number of batches. The last batch includes a single remaining image."""
+        num_images = len(self.labels)
+        return max(1, math.ceil(num_images / self.batch_size) - (num_images % self.batch_size == 1))
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        """Return images, uint8 of shape (N, height, width, channels), and labels, int32 of shape (N,)."""
+        rows = self.rows(index)
+        return self.load(index, rows, np.arange(len(rows))), self.labels[rows]
+
+    def rows(self, index: int) -> np.ndarray:
+        """Return the indices of the images of a batch, in ascending order."""
+        end = None if index == len(self) - 1 else (index + 1) * self.batch_size
+        rows = np.sort(self.order[index * self.batch_size : end])
+        # TensorFlow uses another kernel for a batch of one image, and its results differ between processors.
+        return np.repeat(rows, 2) if len(rows) == 1 else rows
+
+    def load(self, index: int, rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """Read and augment the images at some positions of a batch."""
+        # Mapped again for each batch, because pages that were read count as memory of the process.
+        images = np.load(self.path, mmap_mode="r")[rows[positions]]
+        if self.seed is None:
+            return images
+        return random_shift(images, positions, len(rows), np.random.default_rng((self.seed, self.epoch, index)))
+
+    def on_epoch_end(self) -> None:
+        """Shuffle the images for the next epoch."""
+        self.epoch += 1
+        if self.seed is not None:
+            self.order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.labels))
+
+
+def random_shift(images: np.ndarray, positions: np.ndarray, batch_size: int, rng: np.random.Generator) -> np.ndarray:
+    """Shift each image by up to a sixteenth of its size; the gap is filled with the pixels of the edge.
+
+    Random shifts make the model less sensitive to position.
+
+    Args:
+        images: shape (N, height, width, channels).
+        positions: the N positions of these images in the batch, so that many processes shift them as one does.
+        batch_size: the number of images in the batch.
+        rng: the random number generator of the batch.
+    """
+    height, width = images.shape[1:3]
+    max_y, max_x = height // 16, width // 16
+    padded = np.pad(images, ((0, 0), (max_y, max_y), (max_x, max_x), (0, 0)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
+    y = rng.integers(2 * max_y + 1, size=batch_size)[positions]
+    x = rng.integers(2 * max_x + 1, size=batch_size)[positions]
+    return np.moveaxis(windows[np.arange(len(images)), y, x], 1, 3)

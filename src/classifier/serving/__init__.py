@@ -1,0 +1,1 @@
+"""The HTTP service: routes, uploads, response schemas and the page."""

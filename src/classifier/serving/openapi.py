@@ -1,0 +1,38 @@
+"""The OpenAPI description of the service."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+
+TITLE = "Celestial bodies classifier"
+DESCRIPTION = "Predicts the celestial body in an image. Images are not stored. [The page](./)"
+ERRORS = {
+    400: "Not a readable image",
+    413: "The request is too large",
+    415: "Not a multipart form",
+    429: "Too many requests at once",
+    504: "Timeout",
+}
+ERROR_SCHEMA = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+
+
+def describe_api(specification: Any, routes: Iterable[str], version: str) -> Any:
+    """Return BentoML's specification with this service's title, version and error responses.
+
+    BentoML describes other error responses than `classifier.serving.uploads.error_response` returns.
+
+    Args:
+        specification: the `openapi_spec` of a `bentoml.Service`.
+        routes: the paths of the API's methods.
+        version: the version of the model.
+    """
+    error_responses = {
+        status: {"description": description, "content": {"application/json": {"schema": ERROR_SCHEMA}}}
+        for status, description in ERRORS.items()
+    }
+    for route in routes:
+        operation = specification.paths[route].post
+        operation["responses"] = {200: operation["responses"][200], **error_responses}
+    info = attrs.evolve(specification.info, title=TITLE, version=version, description=DESCRIPTION, contact=None)
+    return attrs.evolve(specification, info=info)

@@ -1,0 +1,35 @@
+"""Markdown: tables, and text from untrusted sources."""
+
+from collections.abc import Sequence
+
+from utils.files import printable
+
+SPECIAL_CHARACTERS = r"\`*_{}[]<>()#|~!&$"
+
+
+def table(header: Sequence[object], rows: Sequence[Sequence[object]], align: str = "") -> str:
+    """Return a Markdown table.
+
+    Args:
+        header: the column names.
+        rows: the cells of each row; text must be escaped already.
+        align: "right" aligns all columns but the first to the right.
+    """
+    rule = ["---"] + ["---:" if align == "right" else "---"] * (len(header) - 1)
+    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in (header, rule, *rows))
+
+
+def escape(text: object) -> str:
+    """Return text that Markdown shows unchanged, also in a table."""
+    return "".join(f"\\{c}" if c in SPECIAL_CHARACTERS else c for c in " ".join(str(text).split()))
+
+
+def code_span(value: object, max_length: int = 40) -> str:
+    """Return any value as a code span that fits a table and contains no Markdown, HTML, mention or link."""
+    text = printable(str(value)).replace("|", "¦").replace("`", "'") or "–"
+    return f"`{text if len(text) <= max_length else text[: max_length - 1] + '…'}`"
+
+
+def details(title: str, content: str) -> str:
+    """Return a section that is collapsed until the reader opens it."""
+    return f"\n\n<details><summary>{title}</summary>{content}\n\n</details>"

@@ -1,0 +1,77 @@
+"""The model card."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from classifier.evaluation.card import NO_RESULTS, model_card
+from support.commands import ROOT
+
+METADATA: dict[str, Any] = {
+    "classes": ["Mars", "a|b\n<i>*c*"],
+    "image_size": [24, 20],
+    "grayscale": False,
+    "parameters": {"lr": 0.002, "batch_size": 32},
+    "data": {
+        "train": {"pictures": 30, "sha256": "aa11"},
+        "test": {"pictures": 9, "sha256": "bb22"},
+        "classes": {"Mars": {"train": 18, "test": 5}, "a|b\n<i>*c*": {"train": 12, "test": 4}},
+    },
+}
+THIRD = {"from": 8.811, "to": 33.168, "accuracy": 0.75, "support": 3}
+METRICS: dict[str, Any] = {
+    "val_loss": 0.03168,
+    "val_acc": 0.9843,
+    "val_acc_low": 0.9687,
+    "val_acc_high": 0.9969,
+    "baseline_acc": 0.5831,
+    "calibration_error": 0.0112,
+    "precision": 0.985,
+    "recall": 0.984,
+    "f1": 0.9843,
+    "classes": {"Mars": {"precision": 1.0, "recall": 0.8, "f1": 0.889, "support": 5}},
+    "slices": {"object_size": {"small": THIRD}},
+}
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "# Model card: celestial_bodies_classifier_model:0123\n",
+        "a `uint8` array of shape (1, 24, 20, 3)\n",
+        r"- **Classes:** Mars, a\|b \<i\>\*c\*",
+        "- The smallest class has 12 training images.",
+        "| Mars | 18 | 5 |",
+        r"| a\|b \<i\>\*c\* | 12 | 4 |",
+        "| **all** | 30 | 9 |",
+        "| `data/prepared/test/images.npy` | `bb22` |",
+        "| `batch_size` | 32 |",
+        "| accuracy | 98.4% |",
+        "| 95 % confidence interval (bootstrap) | 96.9% to 99.7% |",
+        "| Mars | 1.000 | 0.800 | 0.889 | 5 |",
+        "| object size: small (8.811 to 33.168) | 75.0% | 3 |",
+    ],
+)
+def test_model_card_contains(part: str) -> None:
+    assert part in model_card(METADATA, "celestial_bodies_classifier_model:0123", METRICS)
+
+
+def test_model_card_without_metrics_differs_only_in_results() -> None:
+    complete, packed = model_card(METADATA, metrics=METRICS), model_card(METADATA)
+    before, _, results = packed.partition("### Results\n\n")
+    assert results == f"{NO_RESULTS}\n"
+    assert complete.startswith(before)
+
+
+@pytest.mark.parametrize(("grayscale", "channels"), [(True, 1), (False, 3)])
+def test_model_card_names_number_of_channels(grayscale: bool, channels: int) -> None:
+    assert f"(1, 24, 20, {channels})" in model_card({**METADATA, "grayscale": grayscale})
+
+
+def test_importing_card_imports_no_large_library() -> None:
+    code = "import sys, classifier.evaluation.card; print(*sys.modules)"
+    command = (sys.executable, "-c", code)
+    modules = subprocess.run(command, cwd=ROOT / "src", check=True, capture_output=True, text=True).stdout.split()
+    assert not {"numpy", "PIL", "matplotlib", "keras", "tensorflow", "bentoml", "dvc"} & set(modules)

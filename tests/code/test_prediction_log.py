@@ -1,0 +1,118 @@
+"""The prediction log: what it contains, and that it never fails a prediction. No TensorFlow, no server."""
+
+import contextlib
+import contextvars
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from classifier.serving import prediction_log
+from support.commands import ROOT, without_root_rights
+from utils.errors import UserError
+
+PREDICTIONS = [{"prediction": "Mars", "probabilities": {"Mars": 0.75, "Moon": 0.25}}] * 2
+IMAGES = np.full((2, 4, 4, 3), 51, np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def new_monitor() -> Iterator[None]:
+    """Forget the log of the previous test, as a new process would."""
+    from bentoml._internal.monitoring.api import _MONITOR_INSTANCES
+
+    _MONITOR_INSTANCES.clear()
+    prediction_log._log_once.cache_clear()
+    yield
+    for name in ("bentoml_monitor_data", "bentoml_monitor_schema"):
+        for handler in logging.getLogger(name).handlers[:]:
+            logging.getLogger(name).removeHandler(handler)
+            with contextlib.suppress(OSError):  # the disk is still full
+                handler.close()
+
+
+def log_two_predictions(folder: Path) -> None:
+    """Log in a new context, as each request has one."""
+    arguments = (str(folder), "model:1", IMAGES, PREDICTIONS)
+    contextvars.Context().run(prediction_log.log_predictions, *arguments)
+
+
+def num_lost_lines() -> float:
+    return prediction_log.lost_lines()._value.get()
+
+
+def read_lines(folder: Path) -> list[dict]:
+    lines = [line for file in folder.glob("predictions/data/*.log") for line in file.read_text().splitlines()]
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize("name", ["log", "a new/folder", "it's {odd}: #1"])
+def test_log_predictions_appends_one_line_per_prediction(tmp_path: Path, name: str) -> None:
+    prediction_log.check_log_folder(str(tmp_path / name))
+    assert read_lines(tmp_path / name) == []
+    log_two_predictions(tmp_path / name)
+    lines = read_lines(tmp_path / name)
+    assert len(lines) == 2
+    columns = {"timestamp", "request_id", "trace_id", "model", "prediction", "confidence", "brightness"}
+    assert lines[1].keys() == columns
+    assert {**lines[1], "model": "model:1", "prediction": "Mars", "confidence": 0.75, "brightness": 0.2} == lines[1]
+    schema = json.loads((tmp_path / name / "predictions/schema/schema.0.log").read_text())
+    assert [column["name"] for column in schema["columns"]] == ["model", "prediction", "confidence", "brightness"]
+
+
+def test_log_predictions_on_a_full_disk_counts_lost_lines_and_logs_one_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prediction_log.check_log_folder(str(tmp_path))
+    (tmp_path / "predictions/data/data.0.log").symlink_to("/dev/full")
+    before = num_lost_lines()
+    with caplog.at_level(logging.ERROR, "bentoml.prediction_log"):
+        logging.getLogger("bentoml").propagate = True
+        log_two_predictions(tmp_path)
+        log_two_predictions(tmp_path)
+    assert num_lost_lines() == before + 4
+    assert [record.getMessage() for record in caplog.records] == [
+        "The prediction log cannot be written: [Errno 28] No space left on device. Lost lines are counted in /metrics."
+    ]
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_log_predictions_after_the_folder_is_replaced_counts_lost_lines(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    prediction_log.check_log_folder(str(folder))
+    shutil.rmtree(folder)
+    folder.touch()
+    before = num_lost_lines()
+    log_two_predictions(folder)
+    log_two_predictions(folder)
+    assert num_lost_lines() == before + 4
+    folder.unlink()
+    log_two_predictions(folder)
+    assert len(read_lines(folder)) == 2 and num_lost_lines() == before + 4
+
+
+def test_check_log_folder_with_a_file_as_folder_raises_user_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"PREDICTION_LOG: .*file.*: Not a directory; set it to a folder"):
+        prediction_log.check_log_folder(str(tmp_path / "file"))
+
+
+@pytest.mark.parametrize("path", [".", "predictions", "predictions/data", "predictions/data/data.1.log"])
+def test_check_log_folder_without_write_permission_raises_user_error(tmp_path: Path, path: str) -> None:
+    (tmp_path / "predictions/data").mkdir(parents=True)
+    (tmp_path / "predictions/data/data.1.log").touch()
+    if path == ".":
+        shutil.rmtree(tmp_path / "predictions")
+    (tmp_path / path).chmod(0o555)
+    check = "import sys; from classifier.serving import prediction_log as log; log.check_log_folder(sys.argv[1])"
+    command = [*without_root_rights(), sys.executable, "-c", check, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    (tmp_path / path).chmod(0o755)
+    assert "UserError: PREDICTION_LOG: " in result.stderr and "Permission denied" in result.stderr, result.stderr

@@ -1,0 +1,122 @@
+"""The repository's own rules: requirements, layout, documentation and checks."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from support.commands import ROOT, run_ok
+from support.imports import SRC, find_closure, top_packages
+
+FILES = sorted(SRC.rglob("*.py"))
+DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "ruamel": "ruamel-yaml"}  # import name to distribution
+INDIRECT = {"attrs", "keras", "prometheus-client", "starlette"}  # required by TensorFlow and BentoML
+DASK = {"distributed", "cloudpickle"}  # optional; the second comes with the first
+
+
+def read_pins(name: str) -> dict[str, str]:
+    """Return the pinned version of each distribution in a requirements file."""
+    pins = re.findall(r"^([A-Za-z0-9_.-]+)(?:\[[^]]*\])?==([^\s;]+)", (ROOT / name).read_text(), re.MULTILINE)
+    return {canonicalize_name(distribution): version for distribution, version in pins}
+
+
+@pytest.mark.parametrize(
+    ("direct", "compiled"),
+    [("requirements.txt", "requirements-freeze.txt"), ("tests/requirements.in", "tests/requirements.txt")],
+)
+def test_compiled_requirements_satisfy_direct_ones(direct: str, compiled: str) -> None:
+    pins = read_pins(compiled)
+    lines = [line for line in (ROOT / direct).read_text().splitlines() if line and not line.startswith("#")]
+    assert lines
+    for requirement in map(Requirement, lines):
+        name = canonicalize_name(requirement.name)
+        assert re.fullmatch(r"==[^,*]+", str(requirement.specifier)), f"{requirement} is not an exact pin"
+        assert name in pins and pins[name] in requirement.specifier, f"{requirement} is not in {compiled}"
+        for extra in requirement.extras:
+            assert f"{name}-{extra}" in pins, f"{name}[{extra}] is not in {compiled}"
+
+
+@pytest.mark.parametrize(
+    "compiled", ["requirements-freeze.txt", "tests/requirements.txt", "src/classifier/serving/requirements.txt"]
+)
+def test_compiled_requirements_have_hashes_and_the_frozen_versions(compiled: str) -> None:
+    for entry in re.split(r"\n(?=[a-zA-Z0-9])", (ROOT / compiled).read_text())[1:]:
+        assert "--hash=sha256:" in entry, entry
+    frozen = read_pins("requirements-freeze.txt")
+    assert all(frozen.get(name, version) == version for name, version in read_pins(compiled).items())
+
+
+def third_party(files: set[Path]) -> set[str]:
+    """Return the distributions that files import."""
+    names = set().union(*map(top_packages, files)) - set(sys.stdlib_module_names) - {"utils", "classifier"}
+    return {DISTRIBUTIONS.get(name, canonicalize_name(name)) for name in names}
+
+
+def test_requirements_are_what_the_source_imports() -> None:
+    imported, required = third_party(set(FILES)), set(read_pins("requirements.txt"))
+    assert imported - INDIRECT - DASK <= required
+    assert required - imported == {"dvc"}  # users type it
+    assert "distributed" in read_pins("tests/requirements.txt")
+
+
+def test_service_requirements_are_what_the_service_imports() -> None:
+    required = set((SRC / "classifier/serving/requirements.in").read_text().splitlines())
+    required = {line for line in required if not line.startswith("#")} - {"pillow"}  # for the code in the archive
+    assert third_party(find_closure(SRC / "serve.py")) - INDIRECT - DASK == required
+
+
+def list_files(*patterns: str) -> list[str]:
+    """Return the files that Git tracks or would track."""
+    command = ("git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns)
+    files = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [file for file in files if (ROOT / file).exists()]
+
+
+def test_top_level_contains_only_the_agreed_files() -> None:
+    assert {path.split("/")[0] for path in list_files() if not path.startswith(".")} <= {
+        "src", "data", "model", "evaluation", "tests", "params.yaml", "dvc.yaml", "dvc.lock",
+        "requirements.txt", "requirements-freeze.txt", "README.md",
+    }  # fmt: skip
+
+
+def test_source_files_have_at_most_200_lines() -> None:
+    assert {file: n for file in FILES if (n := len(file.read_text().splitlines())) > 200} == {}
+
+
+def test_git_keeps_lf_line_ends_and_the_bytes_that_dvc_hashes_with_every_setting() -> None:
+    lines = [line for line in run_ok(ROOT, "git", "ls-files", "--eol").splitlines() if "attr/-text" not in line]
+    assert not [line for line in lines if "eol=lf" not in line or "crlf" in line or "mixed" in line]
+
+
+def test_readme_has_at_most_200_lines() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 200
+    assert not (ROOT / ".github/README.md").exists()  # GitHub would show it instead
+
+
+def test_readme_table_of_parameters_has_the_values_of_params_yaml() -> None:
+    rows = re.findall(r"^\| `(\w+)\.(\w+)` \| .* \| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    documented: dict[str, dict] = {}
+    for section, key, value in rows:
+        documented.setdefault(section, {})[key] = yaml.safe_load(value)
+    assert documented == yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+@pytest.mark.parametrize("file", list_files("*.md"))
+def test_markdown_links_lead_to_files(file: str) -> None:
+    text = (ROOT / file).read_text()
+    links = re.findall(r"\]\(([^)\s]+)\)|<img src=\"([^\"]+)\"", re.sub(r"(?s)```.*?```", "", text))
+    for link in map("".join, links):
+        target = link.partition("#")[0]
+        if target and not re.match(r"https?:|\.\./\.\./actions/", target):
+            assert (ROOT / file).parent.joinpath(target).exists(), link
+
+
+@pytest.mark.slow
+def test_checks_on_this_repository_pass() -> None:
+    run_ok(ROOT, "bash", ".ci/check", VIRTUAL_ENV=sys.prefix)
+    run_ok(ROOT, "pre-commit", "validate-config")

@@ -1,0 +1,112 @@
+"""Uploaded forms: which are read, which are errors, and how errors look. No TensorFlow, no server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from classifier.serving.uploads import MAX_REQUEST_BYTES, MAX_TEXT_FIELDS, UploadError, error_response, read_uploads
+from support.serving import send
+
+MAX_FILES = 3
+FORM = {"Content-Type": "multipart/form-data; boundary=x"}
+FILE_HEADER = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+
+
+async def list_uploads(request: Request) -> Response:
+    try:
+        uploads = await read_uploads(request, "image", MAX_FILES)
+    except UploadError as error:
+        return error_response(error)
+    return JSONResponse([[upload.filename, upload.content.decode()] for upload in uploads])
+
+
+def post(**options: Any) -> httpx.Response:
+    return send(Starlette(routes=[Route("/", list_uploads, methods=["POST"])]), "POST", "/", **options)
+
+
+def form(*dispositions: str) -> bytes:
+    """Return a form whose parts all contain `abc`."""
+    parts = [f'--x\r\nContent-Disposition: form-data; name="image"{text}\r\n\r\nabc\r\n' for text in dispositions]
+    return "".join([*parts, "--x--\r\n"]).encode()
+
+
+def test_read_uploads_with_several_files_returns_them_in_order() -> None:
+    files = [("image", ("b.png", b"first")), ("other", ("c.png", b"no")), ("image", ("a.png", b"second"))]
+    assert post(files=files).json() == [["b.png", "first"], ["a.png", "second"]]
+
+
+@pytest.mark.parametrize("num_fields", [1, 2, MAX_TEXT_FIELDS])
+def test_read_uploads_with_other_text_fields_ignores_them(num_fields: int) -> None:
+    fields = {f"field{number}": "text" for number in range(num_fields)}
+    assert post(data=fields, files={"image": ("a.png", b"abc")}).json() == [["a.png", "abc"]]
+
+
+@pytest.mark.parametrize(
+    ("disposition", "filename"),
+    [
+        ("; filename*=UTF-8''x.jpg", "x.jpg"),
+        ("; FileName* = utf-8'en'%C3%A4.jpg", "ä.jpg"),
+        ("; filename*=iso-8859-1''%E4.jpg", "ä.jpg"),
+        ("; filename*=UTF-8''%22.jpg", "'.jpg"),
+        ("; filename*=UTF-8''%C3%A4.jpg; filename=\"a.jpg\"", "a.jpg"),
+        ('; filename=""', ""),
+    ],
+)
+def test_read_uploads_with_any_kind_of_filename_returns_a_file(disposition: str, filename: str) -> None:
+    assert post(content=form(disposition), headers=FORM).json() == [[filename, "abc"]]
+
+
+ERRORS = {
+    "no form": (400, "the form cannot be read", {"content": b"abc", "headers": FORM}),
+    "no boundary": (400, "Missing boundary", {"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}),
+    "empty form": (400, "no file in the field 'image'; it has no fields", {"content": b"--x--\r\n", "headers": FORM}),
+    "cut form": (400, "no file in the field 'image'", {"content": FILE_HEADER + b"abc", "headers": FORM}),
+    "other field": (400, "it has 'file'", {"files": {"file": b"abc"}}),
+    "text": (400, "send the image file itself", {"files": {"image": (None, "abc")}}),
+    "text named *": (400, "send the image file", {"content": form("; filename*=x"), "headers": FORM}),
+    "too many files": (400, "Too many files", {"files": [("image", b"abc")] * (MAX_FILES + 1)}),
+    "too many fields": (400, "Too many fields", {"files": [("a", (None, "b"))] * (MAX_TEXT_FIELDS + 1)}),
+    "unprintable field name": (400, r"it has 'a\x1b[2J'", {"files": {"a\x1b[2J": b"abc"}}),
+    "too large": (413, "larger than 16 MiB", {"content": bytes(MAX_REQUEST_BYTES + 1), "headers": FORM}),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*SpooledTemporaryFile")  # Starlette does not close the file of a cut form
+@pytest.mark.parametrize("name", ERRORS)
+def test_read_uploads_with_a_bad_form_raises_upload_error(name: str) -> None:
+    status, message, request = ERRORS[name]
+    response = post(**request)
+    assert response.status_code == status and message in response.json()["error"], response.text
+
+
+def test_read_uploads_with_a_large_body_of_unknown_length_raises_upload_error() -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield FILE_HEADER
+        for _ in range(MAX_REQUEST_BYTES // 2**20 + 1):
+            yield bytes(2**20)
+
+    response = post(content=body(), headers=FORM)
+    assert response.status_code == 413 and response.headers["connection"] == "close"
+
+
+def test_read_uploads_with_a_client_that_disconnects_raises_upload_error() -> None:
+    async def receive() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"multipart/form-data; boundary=x")]}
+    with pytest.raises(UploadError) as error:
+        asyncio.run(read_uploads(Request(scope, receive), "image", 1))
+    assert (error.value.status_code, error.value.detail) == (400, "the client disconnected")
+
+
+def test_error_response_has_status_headers_and_one_json_field() -> None:
+    response = error_response(HTTPException(405, "not allowed", {"Allow": "POST"}))
+    assert (response.status_code, response.headers["allow"], response.body) == (405, "POST", b'{"error":"not allowed"}')
