@@ -167,7 +167,7 @@ def load_or_message(section: type[Params], path: Path) -> Params | str:
 
 
 @pytest.mark.parametrize("section", [PrepareParams, TrainParams])
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_load_params_with_any_document_returns_a_section_or_fails_with_one_line(
     tmp_path_factory, section, data

@@ -82,7 +82,7 @@ def test_stage_with_a_full_disk_changes_nothing(project: Path, stage: str) -> No
 
 
 def test_train_without_enough_memory_says_so(project: Path) -> None:
-    large = SMALL_PARAMS.replace("batch_size: 16, conv_size: 8", "batch_size: 32, conv_size: 512")
+    large = SMALL_PARAMS.replace("batch_size: 14, conv_size: 8", "batch_size: 32, conv_size: 512")
     (project / "params.yaml").write_text(large)  # 275 GB for the output of the first convolution
     for split, count in (("train", 99), ("test", 33)):  # sparse files of 2048 x 2048 pixels, which take no disk space
         path, shape = project / f"data/prepared/{split}/images.npy", (count, 2048, 2048, 3)
