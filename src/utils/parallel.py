@@ -43,10 +43,13 @@ class Pool:
 
     executor: Executor
     num_workers: int
+    is_remote: bool = False
 
     def imap(self, function: Callable[..., Any], tasks: Iterable[Any]) -> Iterator[Any]:
         """Yield the results in the order of the tasks; see `bounded_map`."""
-        return bounded_map(self.executor, function, tasks, limit=2 * self.num_workers)
+        # Plain pickle rejects a lambda, so Dask uses cloudpickle, which sends the code of the function, not its name.
+        work = (lambda task: function(task)) if self.is_remote else function  # noqa: PLW0108
+        return bounded_map(self.executor, work, tasks, limit=2 * self.num_workers)
 
 
 @contextmanager
@@ -121,7 +124,7 @@ def dask_pool(address: str) -> Iterator[Pool]:
         raise UserError(f"{DASK_ADDRESS_VAR} is {address}, but no cluster responds there: {reason}") from None
     with client, client.get_executor() as executor:
         try:
-            yield Pool(executor, sum(client.nthreads().values()))
+            yield Pool(executor, sum(client.nthreads().values()), is_remote=True)
         except (distributed.KilledWorker, CancelledError) as error:
             reason = " ".join(str(error).split()) or "its scheduler stopped"
             raise UserError(f"the cluster at {address} failed: {reason}") from None

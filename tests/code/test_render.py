@@ -210,6 +210,8 @@ def test_render_into_used_folder_fails_and_changes_nothing(tmp_path: Path) -> No
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_render_stopped_by_signal_leaves_nothing(tmp_path: Path, signum: signal.Signals) -> None:
     command = (sys.executable, RENDER, str(tmp_path / "a"), "--size", "64")
+    # A background job inherits SIGINT ignored; `env` sets the default again.
+    command = ("env", f"--default-signal={signum.name.removeprefix('SIG')}", *command)
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while not any(tmp_path.rglob("*.jpg")):
         assert process.poll() is None
