@@ -81,9 +81,9 @@ def test_stage_with_a_full_disk_changes_nothing(project: Path, stage: str) -> No
 
 
 def test_train_without_enough_memory_says_so(project: Path) -> None:
-    large = SMALL_PARAMS.replace("conv_size: 8, dense_size: 32", "conv_size: 4096, dense_size: 65536")
-    (project / "params.yaml").write_text(large)  # 39 GB for the weights of the hidden layer
-    assert_fails(run(project, *TRAIN), "train.py: out of memory; use a smaller")
+    large = SMALL_PARAMS.replace("conv_size: 8, dense_size: 32", "conv_size: 2048, dense_size: 65536")
+    (project / "params.yaml").write_text(large)  # one layer has 19 GB of weights
+    assert_fails(run(project, *with_limit("-v 12000000", TRAIN)), "train.py: out of memory; use a smaller")
 
 
 def locked_store(store: Path) -> tuple[str, ...]:
