@@ -10,12 +10,13 @@ import csv
 import itertools
 import math
 from pathlib import Path
+from typing import Any
 
 from utils import seed  # isort: split
 
-from classifier.data.dataset import load_split
+from classifier.data.dataset import load_split, validation_split
 from classifier.evaluation.results import compute_metrics, predict, write_plots, write_results
-from classifier.model.archive import ARCHIVE_NAME
+from classifier.model.archive import archive_name
 from classifier.model.predictor import Predictor
 from classifier.model.store import import_model, load_from_store
 from utils.cli import make_parser, run_cli
@@ -32,7 +33,7 @@ def main(model_dir: Path, prepared_dir: Path) -> None:
     _, train = load_split(prepared_dir, "train")
     history = read_history(model_dir / "history.csv")
 
-    archive_path = model_dir / ARCHIVE_NAME
+    archive_path = model_dir / archive_name()
     tag = import_model(archive_path)  # before the import of TensorFlow, which takes 10 s
     seed.set_seed(0, threads=1)
     bento_model, model = load_from_store(tag)
@@ -44,10 +45,14 @@ def main(model_dir: Path, prepared_dir: Path) -> None:
         )
     predictions = predict(Predictor(bento_model, model), test)
     metrics = {"model": tag, **compute_metrics(predictions, class_names, train, test)}
+    val_name = validation_split(prepared_dir)
+    if val_name == "validation":
+        scores: Any = metadata["scores"]
+        metrics["validation"] = {"loss": round(scores["val_loss"], 6), "acc": scores["val_accuracy"]}
 
     with atomic_output_dir(Path("evaluation")) as tmp_dir:
         write_results(tmp_dir, predictions, metrics, metadata, class_names, test)
-        write_plots(tmp_dir / "plots", predictions, history, class_names, test)
+        write_plots(tmp_dir / "plots", predictions, history, val_name, class_names, test)
     accuracy, loss = metrics["val_acc"], metrics["val_loss"]
     print(f"{tag}: val_acc {accuracy:.4f}, val_loss {loss:.4f}, details in evaluation/")
 

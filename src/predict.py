@@ -3,8 +3,8 @@
     python src/predict.py image.jpg other.png
     python src/predict.py data/raw --csv > predictions.csv
 
-A folder stands for all images in it and in its subfolders; hidden files and other extensions are skipped. Unreadable
-files are reported, and the exit status is then 1.
+A folder stands for all images in it and in its subfolders; hidden files and other extensions are skipped, and counted
+on stderr. Unreadable files are reported, and the exit status is then 1.
 """
 
 import csv
@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +23,8 @@ from utils import seed  # isort: split
 import numpy as np
 from tqdm import tqdm
 
-from classifier.images import IMAGE_EXTENSIONS
+from classifier.data.silence import silence_decoders
+from classifier.data.skipped import describe_skipped, has_image_extension, skipped_kind, warn_about_skipped
 from classifier.model import store
 from classifier.model.predictor import MAX_BATCH_SIZE, Predictor, default_archive_path
 from utils.cli import make_parser, run_cli
@@ -39,6 +41,7 @@ def main(paths: list[Path], as_csv: bool) -> None:
     """
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end quietly in `predict.py ... | head`
     warnings.filterwarnings("ignore", module="PIL")  # about damaged metadata in images
+    silence_decoders()
     files = expand_paths(paths)
     tag = store.import_model(default_archive_path())  # before the import of TensorFlow, which takes 10 s
     seed.set_seed(0, threads=1)
@@ -51,26 +54,36 @@ def main(paths: list[Path], as_csv: bool) -> None:
 
 
 def expand_paths(paths: list[Path]) -> list[Path]:
-    """Replace each folder by the images in it, sorted.
+    """Replace each folder by the images in it, sorted. Count its other files on stderr.
 
     Raises:
         UserError: a folder contains no images.
     """
     files = []
     for path in paths:
-        found = list(_iter_images(path)) if path.is_dir() else [path]
-        if not found:
-            raise UserError(f"{printable(path)} contains no images")
-        files += found
+        files += list_folder(path) if path.is_dir() else [path]
     return files
 
 
-def _iter_images(folder: Path) -> Iterator[Path]:
+def list_folder(folder: Path) -> list[Path]:
+    """Return the images in a folder and its subfolders, sorted. Count its other files on stderr.
+
+    Raises:
+        UserError: there are no images.
+    """
+    images, skipped = [], Counter[str]()
     for parent, subfolders, names in os.walk(folder):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in sorted(names):
-            if Path(name).suffix.lower() in IMAGE_EXTENSIONS and not name.startswith("."):
-                yield Path(parent, name)
+            if has_image_extension(name) and not name.startswith("."):
+                images.append(Path(parent, name))
+            else:
+                skipped[skipped_kind(name)] += 1
+    if not images:
+        others = f"; other files: {describe_skipped(skipped)}" if skipped else ""
+        raise UserError(f"{printable(folder)} contains no images{others}")
+    warn_about_skipped(folder, skipped)
+    return images
 
 
 def predict_files(predictor: Predictor, files: list[Path], as_csv: bool) -> int:

@@ -1,25 +1,33 @@
-"""Stage 1: turn a folder of labelled images into arrays, split into a training and a test set.
+"""Stage 1: turn a folder of labelled images into arrays, split into a training, a validation and a test set.
 
     python src/prepare.py data/raw data/prepared
 
 Reads data/raw/<class>/<image> and the section `prepare` of params.yaml. Writes labels.json (the class names),
-preview.png, and the folders train and test (see `classifier/data/writer.py`).
+preview.png, near_duplicates.json (lists of files that stay together), and the folders train, validation and test (see
+`classifier/data/writer.py`).
 """
 
 import json
+import shutil
 import warnings
 from pathlib import Path
 
 from classifier.config import PrepareParams, load_params
-from classifier.data.dataset import load_split
-from classifier.data.discovery import list_images, validate_classes
+from classifier.data.checks import validate_classes, validate_images
+from classifier.data.counts import count_warnings
+from classifier.data.dataset import count_images, load_split
+from classifier.data.decoder import decode_images
+from classifier.data.discovery import list_images
+from classifier.data.grouping import group_images
 from classifier.data.preview import draw_preview
-from classifier.data.split import hash_images, split_by_content, warn_about_label_conflicts
+from classifier.data.skipped import warn_about_skipped
+from classifier.data.split import split_by_content
 from classifier.data.writer import write_split
-from utils.cli import make_parser, run_cli
-from utils.errors import UserError
-from utils.files import atomic_output_dir, format_list, printable
+from utils.cli import make_parser, print_warning, run_cli
+from utils.files import atomic_output_dir, shorten_list
 from utils.parallel import worker_pool
+
+PURPOSES = {"train": "training", "validation": "validation", "test": "testing"}
 
 
 def main(raw_dir: Path, prepared_dir: Path) -> None:
@@ -27,24 +35,41 @@ def main(raw_dir: Path, prepared_dir: Path) -> None:
     params = load_params(PrepareParams)
     dataset = list_images(raw_dir)
     validate_classes(dataset)
-    with worker_pool() as pool, atomic_output_dir(prepared_dir) as tmp_dir:
-        digests = hash_images(pool, dataset)
-        warn_about_label_conflicts(dataset, digests)
-        splits = split_by_content(digests, dataset.labels, dataset.class_names, params)
-        unreadable = []
+    with (
+        worker_pool() as pool,
+        atomic_output_dir(prepared_dir) as tmp_dir,
+        decode_images(pool, dataset, tmp_dir, params) as decoded,
+    ):
+        validate_images(dataset, decoded.infos)
+        grouping = group_images(decoded.infos, dataset.labels, params)
+        digests = [info.digest for info in decoded.infos]
+        splits = split_by_content(digests, grouping.group_ids, dataset.labels, dataset.class_names, params)
         for name, indices in splits.items():
-            unreadable += write_split(pool, dataset, indices, tmp_dir / name, params)
-        if unreadable:
-            headline = f"some images in {printable(raw_dir)} cannot be read; fix or remove them"
-            raise UserError(format_list(headline, sorted(unreadable)))
+            write_split(dataset, decoded, indices, tmp_dir / name)
         (tmp_dir / "labels.json").write_text(json.dumps(dataset.class_names, indent=2) + "\n", "utf-8")
+        near_duplicates = [[dataset.paths[i] for i in group] for group in grouping.near_duplicates(decoded.infos)]
+        (tmp_dir / "near_duplicates.json").write_text(json.dumps(near_duplicates, indent=0) + "\n", "ascii")
         class_names, train = load_split(tmp_dir, "train")
         draw_preview(train, class_names).save(tmp_dir / "preview.png", compress_level=1)
+        counts = count_images(class_names, tmp_dir)
+    if "validation" not in splits:
+        shutil.rmtree(prepared_dir / "validation", ignore_errors=True)  # of an earlier run
+        if params.validation:
+            print_warning("no class has enough images for validation; history.csv will use the test images")
+    warn_about_skipped(raw_dir, dataset.skipped)
+    for message in count_warnings(counts):
+        print_warning(message)
+    if grouping.divided_labels:
+        names = shorten_list([class_names[label] for label in grouping.divided_labels])
+        print_warning(
+            f"so many images are near-duplicates that some of them are in different sets, in the classes {names}"
+        )
     height, width = params.image_size
     print(
-        f"{len(dataset.paths)} images of {len(class_names)} classes: {len(splits['train'])} for training, "
-        f"{len(splits['test'])} for testing, {height} x {width} {'grayscale' if params.grayscale else 'RGB'}; "
-        f"{dataset.num_skipped} other files skipped"
+        f"{len(dataset.paths)} images of {len(class_names)} classes: "
+        + "".join(f"{len(indices)} for {PURPOSES[name]}, " for name, indices in splits.items())
+        + f"{height} x {width} {'grayscale' if params.grayscale else 'RGB'}; "
+        f"{len(near_duplicates)} groups of near-duplicates; {dataset.skipped.total()} other files skipped"
     )
 
 

@@ -1,18 +1,21 @@
 """Markdown report for a pull request: what the workspace changes, compared with another revision.
 
     python src/report.py main > report.md
-    python src/report.py --verify
+    python src/report.py main --verify
 
-Run `dvc repro` first. The first line says whether the results that HEAD contains come out again: to the byte, in
-effect (the same inputs and test images, no significant difference), or not. `--verify` prints only that, and exits with
-status 1 if they do not.
+Run `dvc repro` first. The report begins with the quality gates (the section `evaluate` of params.yaml). Then it says
+whether the results that HEAD contains come out again: to the byte, in effect (the same inputs and test images, no
+significant difference), or not. `--verify` prints only this, and exits with status 1 if a gate failed, or if the
+results do not come out again. The default revision is HEAD.
 
 All data comes from the workspace and from Git, except the names of changed images: these come from the DVC cache or the
 remote.
 """
 
-from classifier.reporting.class_sections import classes_section, confusion_section, predictions_section
+from classifier.config import EvaluateParams, load_params
+from classifier.reporting.class_sections import balance_section, classes_section, confusion_section, predictions_section
 from classifier.reporting.formatting import truncate_to_limit
+from classifier.reporting.gates import check_gates, gates_section
 from classifier.reporting.reproduction import Level, judge_reproduction
 from classifier.reporting.sections import (
     curves_section,
@@ -30,22 +33,26 @@ from utils.errors import UserError
 from utils.files import printable
 
 
-def main(revision: str | None, verify: bool) -> int:
-    """Print the report, or with `verify` the verdict alone; return the exit status."""
-    committed, head = load_snapshot_from_git("HEAD"), load_snapshot()
+def main(revision: str, verify: bool) -> int:
+    """Print the report, or with `verify` only the verdict and the quality gates; return the exit status."""
+    params = load_params(EvaluateParams)
+    committed, base, head = load_snapshot_from_git("HEAD"), load_snapshot_from_git(revision), load_snapshot()
     verdict = judge_reproduction(committed, head, list_changed_files())
-    if revision is None or verify:
+    comparison = compare_predictions(base, head)
+    gates = check_gates(params, head, comparison)
+    if verify:
         lines = describe_verdict(verdict, committed, head, printable)
         print(f"{verdict.level.value}: {lines[0]}", *lines[1:], sep="\n")
-        return 1 if verdict.level is Level.NONE else 0
-    base = load_snapshot_from_git(revision)
+        print("".join(f"{gate.title}: {gate.values}.\n" for gate in gates), end="")
+        return 1 if verdict.level is Level.NONE or not all(gate.is_passed for gate in gates) else 0
     if head.metric("val_acc") is None or not head.predictions:
         raise UserError("evaluation/ does not contain metrics.json and predictions.csv; run `dvc repro`")
-    comparison = compare_predictions(base, head)
     sections = (
+        gates_section(gates),
         reproduction_section(verdict, committed, head),
         summary_section(base, head, comparison),
         metrics_section(base, head, comparison),
+        balance_section(head),
         params_section(base, head),
         dataset_section(base, head),
         classes_section(base, head, comparison),
@@ -59,7 +66,8 @@ def main(revision: str | None, verify: bool) -> int:
 
 if __name__ == "__main__":
     parser = make_parser(__doc__)
-    group = parser.add_mutually_exclusive_group(required=True)
-    group.add_argument("revision", nargs="?", metavar="REVISION", help="the Git revision to compare with")
-    group.add_argument("--verify", action="store_true", help="say whether the committed results are reproduced")
+    parser.add_argument(
+        "revision", nargs="?", default="HEAD", metavar="REVISION", help="compare with it (default: HEAD)"
+    )
+    parser.add_argument("--verify", action="store_true", help="check that results are reproduced and gates passed")
     run_cli(main, parser)

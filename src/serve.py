@@ -31,6 +31,7 @@ from classifier.model import store
 from classifier.model.predictor import Predictor, default_archive_path
 from classifier.serving.middleware import RouteAllowlistMiddleware
 from classifier.serving.openapi import describe_api
+from classifier.serving.page import render_page
 from classifier.serving.prediction_log import check_log_folder, log_predictions, lost_lines
 from classifier.serving.schemas import BatchPredictionResponse, ImageBatchUpload, ImageUpload, PredictionResponse
 from classifier.serving.uploads import Upload, UploadError, error_response, read_uploads
@@ -39,7 +40,6 @@ from utils.files import printable
 from utils.parallel import available_cores
 
 SRC_DIR = Path(__file__).resolve().parent
-PAGE = SRC_DIR / "classifier" / "serving" / "index.html"
 REQUIREMENTS = SRC_DIR / "classifier" / "serving" / "requirements.txt"
 MAX_BATCH_FILES = 64
 MAX_CONCURRENCY = 64  # requests; with MAX_REQUEST_BYTES, this bounds the memory
@@ -65,6 +65,9 @@ try:
     MODEL_TAG = resolve_model_tag()
 except (UserError, OSError) as error:
     sys.exit(f"serve.py: {error}")
+MODEL_NAME, _, MODEL_VERSION = MODEL_TAG.partition(":")
+PROJECT_NAME = MODEL_NAME.removesuffix("_model")
+TITLE = PROJECT_NAME.replace("_", " ").capitalize()
 
 
 class Service(bentoml.Service):
@@ -72,16 +75,18 @@ class Service(bentoml.Service):
 
     def to_asgi(self, is_main: bool = True) -> RouteAllowlistMiddleware:
         """Return BentoML's application inside the middleware; see there why not with `add_asgi_middleware`."""
-        return RouteAllowlistMiddleware(super().to_asgi(is_main), page=PAGE.read_bytes())
+        class_names: Any = bentoml.models.get(MODEL_TAG).info.metadata["classes"]
+        return RouteAllowlistMiddleware(super().to_asgi(is_main), page=render_page(TITLE, class_names))
 
     @property
     def openapi_spec(self) -> Any:
         """The OpenAPI description."""
         routes = [method.route for method in self.apis.values()]
-        return describe_api(super().openapi_spec, routes, version=MODEL_TAG.partition(":")[2])
+        return describe_api(super().openapi_spec, routes, title=TITLE, version=MODEL_VERSION)
 
 
 @bentoml.service(
+    name=f"{PROJECT_NAME}_service",
     service_class=Service,
     # Not `requirements_file`, which accepts only files below the current folder.
     image=bentoml.images.Image(python_requirements=REQUIREMENTS.read_text("utf-8"), lock_python_packages=False),
@@ -89,7 +94,7 @@ class Service(bentoml.Service):
     traffic={"timeout": TIMEOUT_SECONDS, "max_concurrency": MAX_CONCURRENCY},
 )
 class CelestialBodiesClassifierService:
-    """Predicts the celestial body in an image."""
+    """Predicts the class of an image."""
 
     bento_model = bentoml.models.BentoModel(MODEL_TAG)
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from utils import seed  # isort: split
 
 from classifier.config import TrainParams, load_params
-from classifier.data.dataset import dataset_summary, load_split
-from classifier.model.archive import ARCHIVE_NAME
+from classifier.data.dataset import dataset_summary, load_split, validation_split
+from classifier.model.archive import archive_name
 from classifier.model.saving import save_model
 from utils.cli import make_parser, run_cli
 from utils.errors import UserError
@@ -29,17 +29,23 @@ ALL_CHANNELS: tuple[int, ...] = (1, 2, 3)
 
 def main(prepared_dir: Path, model_dir: Path) -> None:
     """Train on the prepared dataset and write the outputs to `model_dir`."""
-    params = load_params(TrainParams)
+    params, archive_path = load_params(TrainParams), model_dir / archive_name()
     class_names, train = load_split(prepared_dir, "train")
-    _, test = load_split(prepared_dir, "test")
-    if params.output_classes != len(class_names):
+    image_shape = train.images.shape[1:]
+    for name in (validation_split(prepared_dir), "test"):
+        _, split = load_split(prepared_dir, name)
+        if split.images.shape[1:] != image_shape:
+            raise UserError(f"{prepared_dir}: train and {name} images have different shapes; run `dvc repro` again")
+    if params.output_classes not in (None, len(class_names)):
         raise UserError(
             f"params.yaml: train.output_classes: expected {len(class_names)}, the number of classes in "
             f"{prepared_dir}, got {params.output_classes}"
         )
-    image_shape = train.images.shape[1:]
-    if test.images.shape[1:] != image_shape:
-        raise UserError(f"{prepared_dir}: train and test images have different shapes; run `dvc repro` again")
+    if params.patience and validation_split(prepared_dir) == "test":
+        raise UserError(
+            f"params.yaml: train.patience: {prepared_dir} has no validation images to stop by; set prepare.validation "
+            "above 0, or remove train.patience"
+        )
 
     seed.set_seed(params.seed)
     import keras
@@ -47,7 +53,7 @@ def main(prepared_dir: Path, model_dir: Path) -> None:
     from classifier.model.distributed import get_topology
     from classifier.model.training import train_model
 
-    model = get_model(image_shape, params.conv_size, params.dense_size, params.output_classes)
+    model = get_model(image_shape, params.conv_size, params.dense_size, len(class_names))
     if get_topology().process_index > 0:  # only the main process saves the model
         train_model(model, prepared_dir, params, None)
         return
@@ -62,13 +68,13 @@ def main(prepared_dir: Path, model_dir: Path) -> None:
             image_size=image_shape[:2],
             grayscale=image_shape[2] == 1,
             metadata={
-                "parameters": params.model_dump(),
+                "parameters": params.model_dump(exclude_none=True),
                 "scores": scores,
                 "data": dataset_summary(class_names, prepared_dir),
             },
-            path=tmp_dir / ARCHIVE_NAME,
+            path=tmp_dir / archive_path.name,
         )
-    print(f"{tag}: val_accuracy {scores['val_accuracy']:.4f}, in the BentoML store and in {model_dir / ARCHIVE_NAME}")
+    print(f"{tag}: val_accuracy {scores['val_accuracy']:.4f}, in the BentoML store and in {archive_path}")
 
 
 def get_model(image_shape: tuple[int, int, int], conv_size: int, dense_size: int, output_classes: int) -> "keras.Model":

@@ -4,13 +4,15 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from support.commands import ROOT, run_ok
-from support.projects import ARCHIVE_PATH, copy_project
+from support.findings import Finding
+from support.projects import ARCHIVE_PATH, SAMPLE_PARAMS, copy_project, has_results, has_sample
 from support.server import SERVICE, Server
 
 
@@ -67,18 +69,40 @@ def loaded(trained: Path):
 
 
 @pytest.fixture(scope="session")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This folder if `dvc repro` has run; else a copy where it runs on the sample dataset. Tests only read it."""
-    outputs = ("data/raw", "data/prepared/labels.json", "model/history.csv", "evaluation/metrics.json", ARCHIVE_PATH)
-    if all((ROOT / path).exists() for path in outputs):
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project where `dvc repro` has run on the sample dataset with its own parameters. Tests only read it."""
+    if has_results(ROOT) and has_sample(ROOT):
         return ROOT
-    project = copy_project(tmp_path_factory.mktemp("workspace") / "project", (ROOT / "params.yaml").read_text())
-    (project / "data").mkdir()
-    for name in ("dvc.lock", "data/raw.dvc"):
-        shutil.copy(ROOT / name, project / name)
-    for command in (("git", "init", "-q"), ("dvc", "init", "-q"), ("src/render.py", "data/raw"), ("dvc", "repro")):
+    project = copy_project(tmp_path_factory.mktemp("sample") / "project", SAMPLE_PARAMS.read_text())
+    for command in (
+        ("git", "init", "-q"),
+        ("dvc", "init", "-q"),
+        ("src/render.py", "data/raw"),
+        ("dvc", "add", "-q", "data/raw"),
+        ("dvc", "repro"),
+    ):
         run_ok(project, *command)
     return project
+
+
+@pytest.fixture(scope="session")
+def workspace(request: pytest.FixtureRequest) -> Path:
+    """This folder if `dvc repro` has run, whatever its images; else the sample. Tests only read it."""
+    return ROOT if has_results(ROOT) else request.getfixturevalue("sample")
+
+
+@pytest.fixture(scope="session")
+def expect(workspace: Path) -> Callable[[bool, str], None]:
+    """A function that checks what is usual. If it is not so, this is an error for the sample; else a finding."""
+    is_sample = workspace != ROOT or has_sample(ROOT)
+
+    def check(is_usual: bool, finding: str) -> None:
+        if not is_usual and is_sample:
+            pytest.fail(finding)
+        if not is_usual:
+            warnings.warn(Finding(finding), stacklevel=2)
+
+    return check
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import difflib
 import reprlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
@@ -19,6 +19,18 @@ def _integer(low: int, high: int, **options: Any) -> Any:
 
 def _number(low: float, high: float) -> Any:
     return Field(gt=low, lt=high, description=f"a number above {low} and below {high}")
+
+
+def _share(default: float) -> Any:
+    return Field(ge=0, lt=1, default=default, description="a number from 0 to below 1")
+
+
+def _limit() -> Any:
+    return Field(ge=0, le=1, default=None, description="a number from 0 to 1")
+
+
+def _choice(*values: str) -> Any:
+    return Field(default=values[0], description=" or ".join(values))
 
 
 Seed = Annotated[int, _integer(0, 2**32 - 1)]  # the range that NumPy and Keras accept
@@ -39,6 +51,9 @@ class PrepareParams(Params):
     # Not strict, because YAML has lists and no tuples.
     image_size: tuple[Pixels, Pixels] = Field(strict=False, description="[height, width], two numbers from 1 to 2048")
     grayscale: bool = Field(description="true or false")
+    # Not in the tutorial's params.yaml:
+    validation: float = _share(default=0.1)  # the share of the validation set; 0: the test images validate
+    near_duplicates: Literal["together", "separate"] = _choice("together", "separate")
 
 
 class TrainParams(Params):
@@ -49,15 +64,24 @@ class TrainParams(Params):
     epochs: int = _integer(1, 100_000)
     conv_size: int = _integer(1, 4096)
     dense_size: int = _integer(2, 65_536)  # a single unit is always 0 after its normalisation
-    output_classes: int = _integer(2, 100_000)
-    batch_size: int = _integer(1, 65_536, default=32)  # not in the tutorial's params.yaml; Keras's default
+    output_classes: int | None = _integer(2, 100_000, default=None)  # if given, it must match the dataset
+    # Not in the tutorial's params.yaml:
+    batch_size: int = _integer(1, 65_536, default=32)  # Keras's default
+    patience: int | None = _integer(1, 100_000, default=None)  # epochs without a lower val_loss; None never stops
+
+
+class EvaluateParams(Params):
+    """The quality gates: the section `evaluate`. No stage depends on it; `report.py` reads it."""
+
+    min_acc: float | None = _limit()  # the lowest val_acc
+    max_drop: float | None = _limit()  # the largest fall of val_acc, if the fall is significant
 
 
 Section = TypeVar("Section", bound=Params)
 
 
 def load_params(section: type[Section], path: Path = Path("params.yaml")) -> Section:
-    """Read one section of params.yaml.
+    """Read one section of params.yaml. It may be missing or empty if all its keys have defaults.
 
     Raises:
         UserError: the file is missing or not valid YAML, or a key is missing, unknown, of a wrong type or out of range.
@@ -70,9 +94,13 @@ def load_params(section: type[Section], path: Path = Path("params.yaml")) -> Sec
     except (YAMLError, ValueError, LookupError, RecursionError) as error:
         raise UserError(f"{path} is not valid YAML: {_one_line(error)}") from None
     sections = document if isinstance(document, dict) else {}
-    if name not in sections:
-        raise UserError(f"{path}: section '{name}' is missing{_did_you_mean(name, sections)}")
-    values = sections[name]
+    is_optional = not any(field.is_required() for field in section.model_fields.values())
+    hint = _did_you_mean(name, sections)
+    if name not in sections and (hint or not is_optional):
+        raise UserError(f"{path}: section '{name}' is missing{hint}")
+    values = sections.get(name)
+    if values is None and is_optional:
+        values = {}
     if not isinstance(values, dict):
         raise UserError(f"{path}: {name}: expected a section with keys and values, got {_short_repr(values)}")
     try:

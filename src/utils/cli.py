@@ -48,6 +48,11 @@ def run_cli(main: Callable[..., int | None], parser: argparse.ArgumentParser) ->
     sys.exit(f"{script}: {message}")
 
 
+def print_warning(message: str) -> None:
+    """Print one line to stderr, which begins with the name of the script."""
+    print(f"{Path(sys.argv[0]).name}: warning: {message}", file=sys.stderr)
+
+
 def _handle_signals(script: str) -> None:
     stderr = os.dup(2)  # also valid while `utils.seed` redirects stderr
 

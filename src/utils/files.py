@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,12 @@ def printable(name: str | os.PathLike[str]) -> str:
 def format_list(headline: str, items: list[str]) -> str:
     """Return the headline with the number of items, then one item per line."""
     return f"{headline} ({len(items)}):" + "".join(f"\n  {printable(item)}" for item in items)
+
+
+def shorten_list(items: Sequence[str], max_items: int = 10) -> str:
+    """Return items as printable text on one line; after `max_items`, only their number."""
+    shown = ", ".join(map(printable, items[:max_items]))
+    return f"{shown} and {len(items) - max_items} more" if len(items) > max_items else shown
 
 
 def read_regular_file(path: str | os.PathLike[str]) -> bytes:

@@ -110,7 +110,11 @@ def dask_pool(address: str) -> Iterator[Pool]:
             f"{DASK_ADDRESS_VAR} is set, but Dask is not installed: pip install distributed (.github/DEPLOYMENT.md)"
         ) from None
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # errors are reported below
+    for logger in (
+        "distributed",
+        "distributed.client",
+    ):  # errors are reported below; Dask gives the second its own level
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
     # Send this project's modules to the workers, which have no copy of this repository.
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] in ("utils", "classifier"):

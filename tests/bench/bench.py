@@ -120,9 +120,9 @@ def bench_evaluate(folder: Path, size: int, num_images: int) -> Cost:
 def bench_repro(folder: Path, raw_dir: Path, size: int, num_images: int) -> None:
     """Measure a first `dvc repro` with the tutorial's parameters; stock with the tutorial's network, and with ours."""
 
-    def repro(name: str, stages: dict) -> Cost:
+    def repro(name: str, pipeline: dict) -> Cost:
         project = make_project(folder / name, raw_dir, TUTORIAL_PARAMS)
-        (project / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+        (project / "dvc.yaml").write_text(yaml.safe_dump(pipeline))
         measure(project, "dvc", "init", "--no-scm", "--quiet")
         cost = measure(project, "dvc", "repro")
         shutil.rmtree(project)
@@ -132,17 +132,16 @@ def bench_repro(folder: Path, raw_dir: Path, size: int, num_images: int) -> None
         def stage(name: str, dep: str, out: str) -> dict:
             return {"cmd": " ".join((*STOCK, name, *network)), "deps": [dep], "outs": [out], "params": ["prepare"]}
 
-        return repro(
-            "stock",
-            {
-                "prepare": stage("prepare", "data/raw", "stock/prepared"),
-                "train": stage("train", "stock/prepared", "stock/model"),
-                "evaluate": stage("evaluate", "stock/model", "stock/evaluation"),
-            },
-        )
+        stages = {
+            "prepare": stage("prepare", "data/raw", "stock/prepared"),
+            "train": stage("train", "stock/prepared", "stock/model"),
+            "evaluate": stage("evaluate", "stock/model", "stock/evaluation"),
+        }
+        return repro("stock", {"stages": stages})
 
     def ours() -> Cost:
-        return repro("ours", yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
+        pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+        return repro("ours", {key: pipeline[key] for key in ("vars", "stages")})
 
     ours_cost, tutorial_cost, same_network_cost = alternate(1, ours, stock, lambda: stock("our-network"))
     print_row("dvc repro", size, ours_cost, tutorial_cost, num_images)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from classifier import decoding
 from classifier.images import preprocess
 from classifier.model import archive
 from classifier.model.saving import PickleBySource
@@ -107,7 +108,17 @@ def test_read_archive_without_a_file_fails(path: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     "model_yaml",
-    [b"", b"[]", b"{", b"name: x", b"name: x\nversion: y\n", b"name: x\nversion: y\ncreation_time: 1970-01-01"],
+    [
+        b"",
+        b"[]",
+        b"{",
+        b"name: x_model",
+        b"name: x_model\nversion: y\n",
+        b"name: x_model\nversion: y\ncreation_time: 1970-01-01",
+        b"name: ../x_model\nversion: y\ncreation_time: '1970-01-01'",
+        b"name: x\nversion: y\ncreation_time: '1970-01-01'",
+        b"name: 5\nversion: y\ncreation_time: '1970-01-01'",
+    ],
 )
 def test_read_archive_with_wrong_model_yaml_fails(path: Path, model_yaml: bytes) -> None:
     archive.write_archive(path, {**fake_files(), "model.yaml": model_yaml})
@@ -115,9 +126,18 @@ def test_read_archive_with_wrong_model_yaml_fails(path: Path, model_yaml: bytes)
         archive.read_archive(path)
 
 
-@pytest.mark.parametrize("size", [0, 20, 5000])
+@pytest.mark.parametrize("size", [0, 20, 5000, -1])
 def test_read_archive_of_truncated_file_fails(path: Path, size: int) -> None:
     path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(UserError, match=r"is damaged.*fetch it again"):
+        archive.read_archive(path)
+
+
+@pytest.mark.parametrize("position", [0, 5000, -30, -1])
+def test_read_archive_with_a_flipped_bit_fails(path: Path, position: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
     with pytest.raises(UserError, match=r"is damaged.*fetch it again"):
         archive.read_archive(path)
 
@@ -160,7 +180,7 @@ def test_drop_keys_removes_keys_at_any_depth() -> None:
 
 
 def test_pickle_by_source_loads_without_this_repository(tmp_path: Path) -> None:
-    (tmp_path / "preprocess.pkl").write_bytes(pickle.dumps(PickleBySource("preprocess")))
+    (tmp_path / "preprocess.pkl").write_bytes(pickle.dumps(PickleBySource(preprocess, decoding)))
     (tmp_path / "image.png").write_bytes(encode(gradient_image(), "PNG"))
     code = """
 import pickle, sys

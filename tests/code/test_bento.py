@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import bentoml
 import httpx
 import pytest
 import yaml
@@ -16,10 +17,14 @@ from PIL import Image
 
 from support.commands import ROOT, run_ok
 from support.images import encode
+from support.projects import ARCHIVE_PATH
 from support.server import SERVICE, Server
 from support.serving import NOISE_PNG, assert_same_prediction, predict_with_keras, read_requirements
 
 pytestmark = pytest.mark.slow
+
+PROJECT_NAME = Path(ARCHIVE_PATH).name.removesuffix("_model.bentomodel")
+TITLE = PROJECT_NAME.replace("_", " ").capitalize()
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +42,7 @@ def test_bento_contains_the_service_its_model_and_pinned_requirements(bento: Pat
     shutil.unpack_archive(bento, tmp_path, "gztar")
     info = yaml.safe_load((tmp_path / "bento.yaml").read_text())
     assert [model["tag"] for model in info["services"][0]["models"]] == [str(loaded[0].tag)]
+    assert info["name"] == info["services"][0]["name"] == f"{PROJECT_NAME}_service"
     files = {str(file.relative_to(tmp_path / "src")) for file in (tmp_path / "src").rglob("*") if file.is_file()}
     listed = tuple(re.findall(r"^!(.+)", (ROOT / ".bentoignore").read_text(), re.MULTILINE))
     assert {file for file in files if not file.startswith(listed)} == {"bentofile.yaml"}
@@ -44,7 +50,7 @@ def test_bento_contains_the_service_its_model_and_pinned_requirements(bento: Pat
     assert not [file for file in files if "__pycache__" in file]
 
     requirements = read_requirements(tmp_path / "env/python/requirements.txt")
-    requirements.remove(("bentoml==1.4.39", []))  # BentoML adds itself a second time, without hashes
+    requirements.remove((f"bentoml=={bentoml.__version__}", []))  # BentoML adds itself a second time, without hashes
     assert requirements == read_requirements(ROOT / "src/classifier/serving/requirements.txt")
 
 
@@ -62,7 +68,7 @@ def test_bento_serves_in_an_empty_home_and_completes_open_requests(bento: Path, 
             assert_same_prediction(body, predict_with_keras(loaded, NOISE_PNG))
         assert "\nprediction_log_lost_lines_total 2.0\n" in httpx.get(f"{server.url}/metrics").text
         assert (tmp_path / "stderr").read_text().count("The prediction log cannot be written") == 1
-        assert "Which celestial body" in httpx.get(server.url).text
+        assert f"<h1>{TITLE}</h1>" in httpx.get(server.url).text
         response = stop_during_a_request(server)
         assert response.status_code == 200 and len(response.json()["predictions"]) == 12
     finally:

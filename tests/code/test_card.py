@@ -26,6 +26,8 @@ METRICS: dict[str, Any] = {
     "val_acc": 0.9843,
     "val_acc_low": 0.9687,
     "val_acc_high": 0.9969,
+    "balanced_acc": 0.9,
+    "majority_acc": 0.5556,
     "baseline_acc": 0.5831,
     "calibration_error": 0.0112,
     "precision": 0.985,
@@ -35,14 +37,18 @@ METRICS: dict[str, Any] = {
     "slices": {"object_size": {"small": THIRD}},
 }
 
+TAG = "flowers_model:0123"
+
 
 @pytest.mark.parametrize(
     "part",
     [
-        "# Model card: celestial_bodies_classifier_model:0123\n",
+        "# Model card: flowers_model:0123\n",
+        'os.path.abspath("flowers_model.bentomodel")',
         "a `uint8` array of shape (1, 24, 20, 3)\n",
         r"- **Classes:** Mars, a\|b \<i\>\*c\*",
         "- The smallest class has 12 training images.",
+        "rare variants.\n- Classes with fewer than 5 test images: a\\|b \\<i\\>\\*c\\* (4). Their scores",
         "| Mars | 18 | 5 |",
         r"| a\|b \<i\>\*c\* | 12 | 4 |",
         "| **all** | 30 | 9 |",
@@ -50,24 +56,32 @@ METRICS: dict[str, Any] = {
         "| `batch_size` | 32 |",
         "| accuracy | 98.4% |",
         "| 95 % confidence interval (bootstrap) | 96.9% to 99.7% |",
+        "| balanced accuracy: recall, mean over classes | 90.0% |",
+        "| accuracy of the majority-class baseline | 55.6% |",
         "| Mars | 1.000 | 0.800 | 0.889 | 5 |",
         "| object size: small (8.811 to 33.168) | 75.0% | 3 |",
     ],
 )
 def test_model_card_contains(part: str) -> None:
-    assert part in model_card(METADATA, "celestial_bodies_classifier_model:0123", METRICS)
+    assert part in model_card(METADATA, TAG, METRICS)
 
 
 def test_model_card_without_metrics_differs_only_in_results() -> None:
-    complete, packed = model_card(METADATA, metrics=METRICS), model_card(METADATA)
+    complete, packed = model_card(METADATA, TAG, METRICS), model_card(METADATA, TAG)
     before, _, results = packed.partition("### Results\n\n")
     assert results == f"{NO_RESULTS}\n"
     assert complete.startswith(before)
 
 
+def test_model_card_of_many_images_per_class_has_no_warning_about_them() -> None:
+    classes = {"Mars": {"train": 18, "test": 5}, "Moon": {"train": 12, "test": 5}}
+    card = model_card({**METADATA, "data": {**METADATA["data"], "classes": classes}}, TAG)
+    assert "rare variants.\n\nLoading a model" in card
+
+
 @pytest.mark.parametrize(("grayscale", "channels"), [(True, 1), (False, 3)])
 def test_model_card_names_number_of_channels(grayscale: bool, channels: int) -> None:
-    assert f"(1, 24, 20, {channels})" in model_card({**METADATA, "grayscale": grayscale})
+    assert f"(1, 24, 20, {channels})" in model_card({**METADATA, "grayscale": grayscale}, TAG)
 
 
 def test_importing_card_imports_no_large_library() -> None:

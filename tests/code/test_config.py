@@ -8,8 +8,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classifier.config import Params, PrepareParams, TrainParams, load_params
+from classifier.config import EvaluateParams, Params, PrepareParams, TrainParams, load_params
 from support.commands import ROOT
+from support.projects import SAMPLE_PARAMS
 from utils.errors import UserError
 
 TUTORIAL = """\
@@ -52,12 +53,14 @@ def test_load_params_accepts_the_tutorials_file(tmp_path) -> None:
     assert prepare == PrepareParams(seed=77, split=0.2, image_size=(32, 32), grayscale=True)
     train = load_text(tmp_path, TUTORIAL)
     values = {"seed": 77, "lr": 0.0001, "epochs": 5, "conv_size": 32, "dense_size": 64, "output_classes": 11}
-    assert list(train.model_dump().items()) == [*values.items(), ("batch_size", 32)]  # the order is in the metadata
+    # The order is in the metadata.
+    assert list(train.model_dump(exclude_none=True).items()) == [*values.items(), ("batch_size", 32)]
 
 
-def test_load_params_accepts_the_committed_file() -> None:
-    for section in (PrepareParams, TrainParams):
-        load_params(section, ROOT / "params.yaml")
+@pytest.mark.parametrize("path", [ROOT / "params.yaml", SAMPLE_PARAMS], ids=["committed", "sample"])
+def test_load_params_accepts_the_committed_file(path: Path) -> None:
+    for section in (PrepareParams, TrainParams, EvaluateParams):
+        load_params(section, path)
 
 
 @pytest.mark.parametrize(("text", "lr"), [("1e-4", 0.0001), ("1", 1.0), ("9.99", 9.99), (".5", 0.5)])

@@ -1,4 +1,4 @@
-"""classifier.data: the writer, the preview, and load_split."""
+"""classifier.data: decoder, writer, preview, and load_split."""
 
 import json
 from collections.abc import Callable
@@ -10,9 +10,10 @@ import pytest
 
 from classifier.config import PrepareParams
 from classifier.data.dataset import Split, dataset_summary, load_split
+from classifier.data.decoder import ImageInfo, decode_images
 from classifier.data.discovery import ImageFolder
 from classifier.data.preview import MAX_ROWS, draw_preview
-from classifier.data.writer import MAX_CHUNK_IMAGES, make_chunks, write_split
+from classifier.data.writer import write_split
 from classifier.images import preprocess
 from support.images import encode, gradient_image
 from utils.errors import UserError
@@ -23,10 +24,13 @@ CLASS_NAMES = ["Mars", "Venus"]
 PATHS = [f"{class_name}/{i}.png" for class_name in CLASS_NAMES for i in range(5)]
 
 
-def write(folder: Path, name: str, indices: list[int], params: PrepareParams = PARAMS) -> list[str]:
-    with ThreadPoolExecutor(2) as executor:
-        dataset = ImageFolder(folder / "raw", CLASS_NAMES, PATHS, 0)
-        return write_split(Pool(executor, 2), dataset, indices, folder / name, params)
+def write(folder: Path, params: PrepareParams = PARAMS, **splits: list[int]) -> list[ImageInfo]:
+    """Decode all images, and write splits with these indices."""
+    dataset = ImageFolder(folder / "raw", CLASS_NAMES, PATHS)
+    with ThreadPoolExecutor(2) as executor, decode_images(Pool(executor, 2), dataset, folder, params) as decoded:
+        for name, indices in splits.items():
+            write_split(dataset, decoded, indices, folder / name)
+    return decoded.infos
 
 
 @pytest.fixture
@@ -36,8 +40,7 @@ def prepared(tmp_path: Path) -> Path:
         file = tmp_path / "raw" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(encode(gradient_image().rotate(36 * i), "PNG"))
-    assert write(tmp_path, "train", [9, 1, 2, 3, 4, 6, 7, 8]) == []
-    assert write(tmp_path, "test", [5, 0]) == []
+    write(tmp_path, train=[9, 1, 2, 3, 4, 6, 7, 8], test=[5, 0])
     (tmp_path / "labels.json").write_text(json.dumps(CLASS_NAMES))
     return tmp_path
 
@@ -54,31 +57,8 @@ def test_write_split_writes_what_load_split_reads(prepared: Path) -> None:
 
 
 def test_write_split_with_grayscale_writes_one_channel(prepared: Path) -> None:
-    write(prepared, "gray", [0, 1], PARAMS.model_copy(update={"grayscale": True}))
+    write(prepared, PARAMS.model_copy(update={"grayscale": True}), gray=[0, 1])
     assert np.load(prepared / "gray" / "images.npy").shape == (2, 6, 8, 1)
-
-
-def test_write_split_returns_unreadable_images_with_the_reason(prepared: Path) -> None:
-    (prepared / "raw" / PATHS[0]).write_text("text")
-    (prepared / "raw" / PATHS[1]).unlink()
-    assert write(prepared, "again", [2, 1, 0]) == [
-        "Mars/1.png: No such file or directory",
-        "Mars/0.png: not a readable image: unknown format",
-    ]
-
-
-@pytest.mark.parametrize("num_images", [1, 2, 3, 255, 319, 1287, 5000])
-@pytest.mark.parametrize("num_workers", [1, 2, 5])
-@pytest.mark.parametrize("image_bytes", [1, 32 * 32 * 3, 2048 * 2048 * 3])
-def test_make_chunks_covers_all_images_in_balanced_chunks(num_images: int, num_workers: int, image_bytes: int) -> None:
-    paths = [f"{i}" for i in range(num_images)]
-    chunks = make_chunks(paths, 128, image_bytes, num_workers)
-    assert [path for chunk in chunks for path in chunk.paths] == paths
-    assert [chunk.offset for chunk in chunks] == [128 + int(chunk.paths[0]) * image_bytes for chunk in chunks]
-    sizes = {len(chunk.paths) for chunk in chunks[:-1]}
-    assert len(sizes) <= 1 and max(len(chunk.paths) for chunk in chunks) <= MAX_CHUNK_IMAGES
-    if image_bytes == 32 * 32 * 3 and num_images > 100:
-        assert len(chunks) % num_workers == 0
 
 
 @pytest.mark.parametrize("num_classes", [2, MAX_ROWS + 5])

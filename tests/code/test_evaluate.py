@@ -1,81 +1,22 @@
-"""`evaluate.py` in this process, with a stand-in for the network: predictions, metrics, files and errors."""
+"""`evaluate.py` in this process, with a stand-in for the network: predictions, metrics and files."""
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import evaluate
-from classifier import images
 from classifier.data.dataset import Split
 from classifier.evaluation import results
-from classifier.model.archive import ARCHIVE_NAME
-from support.datasets import constant_images, write_split
-from utils.errors import UserError
+from support.datasets import constant_images
+from support.evaluation import CLASS_NAMES, HISTORY, TAG, BrightnessModel, bento_model, run_main, write_project
 
-CLASS_NAMES = ["dark", "bright"]
-HISTORY = "epoch,accuracy,loss,val_accuracy,val_loss\n0,0.5,1.5,0.25,2.0\n1,0.75,0.5,0.5,1.0\n"
-TEST_VALUES = [10, 90, 200, 250, 100]  # brightness of each test image
-TEST_LABELS = [0, 0, 1, 1, 1]  # the last image is dark for its class
 METRIC_NAMES = [
-    *("model", "val_loss", "val_acc", "val_acc_low", "val_acc_high", "baseline_acc", "calibration_error"),
-    *("precision", "recall", "f1", "classes", "slices"),
+    *("model", "val_loss", "val_acc", "val_acc_low", "val_acc_high", "balanced_acc", "majority_acc", "baseline_acc"),
+    *("calibration_error", "precision", "recall", "f1", "classes", "slices"),
 ]
-TAG = "celestial_bodies_classifier_model:0123456789abcdef"
-
-
-class BrightnessModel:
-    """A stand-in for the Keras model: images brighter than 128 are probably of class 1."""
-
-    input_shape = (None, 4, 3, 3)
-
-    def __init__(self) -> None:
-        self.batch_sizes: list[int] = []
-
-    def predict_on_batch(self, batch: np.ndarray) -> np.ndarray:
-        self.batch_sizes.append(len(batch))
-        score = (batch.mean(axis=(1, 2, 3)) - 128) / 20
-        return np.stack([np.zeros(len(batch)), score], axis=1).astype(np.float32)
-
-
-def bento_model(class_names: list[str]) -> Any:
-    split = {"pictures": 4, "sha256": "00"}
-    metadata = {
-        "classes": class_names,
-        "image_size": [4, 3],
-        "grayscale": False,
-        "parameters": {"lr": 0.002},
-        "data": {"train": split, "test": split, "classes": {name: {"train": 2, "test": 2} for name in class_names}},
-    }
-    transforms = {
-        "preprocess": None,
-        "postprocess": lambda logits: images.postprocess(logits, class_names),
-    }
-    return SimpleNamespace(tag=TAG, info=SimpleNamespace(metadata=metadata), custom_objects=transforms)
-
-
-def write_project(folder: Path) -> None:
-    """Write a small prepared dataset and a history."""
-    prepared_dir = folder / "data/prepared"
-    write_split(prepared_dir, "train", constant_images([0, 40, 220, 240]), [0, 0, 1, 1], CLASS_NAMES)
-    write_split(prepared_dir, "test", constant_images(TEST_VALUES), TEST_LABELS, CLASS_NAMES)
-    (folder / "model").mkdir()
-    (folder / "model/history.csv").write_text(HISTORY)
-
-
-def run_main(project: Path, model: BrightnessModel | None = None, class_names: list[str] = CLASS_NAMES) -> None:
-    """Run `evaluate.main` in a project; with a model, without loading the archive."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.chdir(project)
-        monkeypatch.setattr(evaluate.seed, "set_seed", lambda *_, **__: None)
-        if model:
-            monkeypatch.setattr(evaluate, "import_model", lambda _: TAG)
-            monkeypatch.setattr(evaluate, "load_from_store", lambda _: (bento_model(class_names), model))
-        evaluate.main(Path("model"), Path("data/prepared"))
 
 
 def read_all(folder: Path) -> dict[str, bytes]:
@@ -121,6 +62,7 @@ def test_main_writes_known_metrics(evaluated: Path) -> None:
     metrics = json.loads((evaluated / "metrics.json").read_text())
     assert list(metrics) == METRIC_NAMES
     assert (metrics["model"], metrics["val_acc"], metrics["baseline_acc"]) == (TAG, 0.8, 0.8)
+    assert (metrics["balanced_acc"], metrics["majority_acc"]) == (pytest.approx(5 / 6), 0.4)
     assert metrics["classes"]["dark"] == {"precision": 2 / 3, "recall": 1.0, "f1": 0.8, "support": 2}
     assert metrics["slices"]["brightness"]["medium"]["accuracy"] == 0.5  # the images of 100 and 200
     margins = np.array([118, 38, 72, 122, -28]) / 20  # the logit of the actual class minus the other
@@ -156,55 +98,6 @@ def test_predictions_csv_escapes_unprintable_file_names(tmp_path: Path) -> None:
     metadata = bento_model(CLASS_NAMES).info.metadata
     results.write_results(tmp_path, predictions, scores, metadata, CLASS_NAMES, test)
     assert (tmp_path / "predictions.csv").read_text().splitlines()[1] == r"dark/new\nline.png,dark,dark,0.500000"
-
-
-@pytest.mark.parametrize("class_names", [["dark", "light"], ["bright", "dark"], ["dark", "bright", "other"]])
-def test_main_with_model_of_other_classes_fails(project: Path, class_names: list[str]) -> None:
-    with pytest.raises(UserError, match="trained on other classes or another image size"):
-        run_main(project, BrightnessModel(), class_names)
-
-
-def test_main_with_model_of_other_image_size_fails(project: Path) -> None:
-    model = BrightnessModel()
-    model.input_shape = (None, 3, 4, 3)
-    with pytest.raises(UserError, match="trained on other classes or another image size"):
-        run_main(project, model)
-
-
-@pytest.mark.parametrize(
-    ("path", "content", "message"),
-    [
-        ("data/prepared/labels.json", None, "is missing"),
-        ("data/prepared/labels.json", b"{", "is damaged"),
-        ("data/prepared/labels.json", b'["Mars"]', "is not a list of different class names"),
-        ("data/prepared/test/images.npy", None, "is missing"),
-        ("data/prepared/test/images.npy", 150, "is damaged"),
-        ("data/prepared/train/labels.npy", 20, "is damaged"),
-        ("data/prepared/test/files.json", b"[]", "differ in number"),
-        ("model/history.csv", None, "is missing"),
-        ("model/history.csv", b"", "is damaged"),
-        ("model/history.csv", b"epoch,loss\n0,x\n", "is damaged"),
-        ("model/history.csv", HISTORY[:-5].encode(), "is damaged"),
-        ("model/history.csv", HISTORY.replace("1.5", "one").encode(), "is damaged"),
-        ("model/history.csv", HISTORY.replace("1.5", "nan").encode(), "is damaged"),
-        ("model/history.csv", b"\xff\xfe", "is damaged"),
-        (f"model/{ARCHIVE_NAME}", None, "is missing"),
-        (f"model/{ARCHIVE_NAME}", b"a random file", "is damaged"),
-    ],
-)
-def test_main_with_missing_or_damaged_input_names_the_file(
-    project: Path, path: str, content: bytes | int | None, message: str
-) -> None:
-    """A number truncates the file to this many bytes; None deletes it."""
-    file = project / path
-    if content is None:
-        file.unlink(missing_ok=True)
-    else:
-        file.write_bytes(file.read_bytes()[:content] if isinstance(content, int) else content)
-    with pytest.raises(UserError, match=message) as error:
-        run_main(project)
-    assert str(error.value).startswith(path.rsplit("/", 1)[0])
-    assert not (project / "evaluation").exists()
 
 
 def test_read_history_returns_all_columns(tmp_path: Path) -> None:

@@ -47,6 +47,20 @@ def test_precision_recall_f1_means_are_over_classes() -> None:
     assert scores["f1"] == pytest.approx((6 / 7 + 8 / 11 + 0) / 3)
 
 
+@pytest.mark.parametrize(
+    ("confusion", "expected"),
+    [
+        (CONFUSION, (3 / 4 + 1 + 0) / 3),
+        ([[98, 0], [1, 0]], 1 / 2),  # always the class of 98 images
+        ([[3, 1, 0], [0, 0, 0], [0, 2, 6]], (3 / 4 + 6 / 8) / 2),  # one class has no images
+        ([[5, 0], [0, 0]], 1.0),
+    ],
+)
+def test_balanced_accuracy_is_mean_recall_of_the_classes_with_images(confusion: list, expected: float) -> None:
+    # Computed by hand after scikit-learn's documentation: the average of recall obtained on each class.
+    assert metrics.balanced_accuracy(np.array(confusion)) == pytest.approx(expected, abs=1e-15)
+
+
 def test_bootstrap_accuracy_interval_with_more_images_is_narrower() -> None:
     few, many = np.arange(100) % 10 > 0, np.arange(10_000) % 10 > 0  # both have an accuracy of 0.9
     (low, high), (lower, higher) = map(metrics.bootstrap_accuracy_interval, (few, many))
@@ -114,16 +128,3 @@ def test_accuracy_by_slice_sorts_images_into_thirds() -> None:
 def test_accuracy_by_slice_of_one_image_has_one_third() -> None:
     slices = metrics.accuracy_by_slice(constant_images(9), np.array([True]))
     assert slices["brightness"] == {"dark": {"from": 9.0, "to": 9.0, "accuracy": 1.0, "support": 1}}
-
-
-@pytest.mark.parametrize(("labels", "expected"), [([0, 1, 1], 1.0), ([1, 1, 1], 2 / 3), ([1, 0, 0], 0.0)])
-@pytest.mark.parametrize("batch_size", [1, 3, 512])
-def test_nearest_centroid_accuracy_compares_with_mean_image(
-    labels: list[int], expected: float, batch_size: int
-) -> None:
-    train_images, train_labels = constant_images(0, 10, 200, 210), np.array([0, 0, 1, 1])  # means 5 and 205
-    test_images = constant_images(90, 120, 255)  # the classes 0, 1 and 1 are nearest
-    accuracy = metrics.nearest_centroid_accuracy(
-        train_images, train_labels, test_images, np.array(labels), num_classes=2, batch_size=batch_size
-    )
-    assert accuracy == expected

@@ -3,12 +3,14 @@
 import base64
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from classifier.serving.uploads import MAX_REQUEST_BYTES
+from support.projects import ARCHIVE_PATH
 from support.server import Server
 from support.serving import NOISE_PNG
 
@@ -89,7 +91,7 @@ def test_page_classifies_chosen_dropped_pasted_and_sample_images(page: Any) -> N
     assert heading.startswith(newest.locator(".bars li span").first.inner_text())
     assert page.get_by_role("status").inner_text().endswith(heading)
     assert newest.locator("img").evaluate("image => image.naturalWidth") == 96
-    assert "Model celestial_bodies_classifier_model:" in page.locator("footer").inner_text()
+    assert f"Model {Path(ARCHIVE_PATH).stem}:" in page.locator("footer").inner_text()
 
 
 def test_page_works_with_the_keyboard(page: Any) -> None:

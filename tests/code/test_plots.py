@@ -39,7 +39,7 @@ def texts(figure: Figure) -> list[str]:
 
 def draw_all() -> dict[str, Figure]:
     return {
-        "training": plots.get_training_plot(HISTORY),
+        "training": plots.get_training_plot(HISTORY, "validation"),
         "preview": plots.get_pred_preview_plot(*predictions(5, 3)),
         "mistakes": plots.get_mistakes_plot(*predictions(5, 3)),
         "confusion": plots.get_confusion_matrix_plot(np.array([[5, 2], [0, 7]]), ["cat", "dog"]),
@@ -89,9 +89,9 @@ def test_image_grid_shows_grayscale_images() -> None:
 
 
 def test_training_plot_counts_epochs_from_one() -> None:
-    loss_axes, accuracy_axes = plots.get_training_plot(HISTORY).axes
+    loss_axes, accuracy_axes = plots.get_training_plot(HISTORY, "validation").axes
     assert [list(line.get_xdata()) for line in loss_axes.lines] == [[1, 2], [1, 2]]
-    assert [line.get_label() for line in accuracy_axes.lines] == ["train", "test"]
+    assert [line.get_label() for line in accuracy_axes.lines] == ["train", "validation"]
     assert list(accuracy_axes.lines[1].get_ydata()) == HISTORY["val_accuracy"]
 
 
@@ -133,7 +133,7 @@ def test_figures_with_other_user_settings_have_equal_bytes(tmp_path: Path, monke
 
 
 def test_save_figure_writes_png_without_version_and_date(tmp_path: Path) -> None:
-    plots.save_figure(plots.get_training_plot(HISTORY), tmp_path / "figure.png")
+    plots.save_figure(plots.get_training_plot(HISTORY, "validation"), tmp_path / "figure.png")
     with Image.open(tmp_path / "figure.png") as image:
         assert image.size == (1100, 440)
         assert set(image.info) <= {"dpi"}

@@ -1,4 +1,4 @@
-"""The prediction log: what it contains, and that it never fails a prediction. No TensorFlow, no server."""
+"""The prediction log: what it contains, and that it never fails a prediction. No server."""
 
 import contextlib
 import contextvars
@@ -13,9 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from classifier.serving import prediction_log
 from support.commands import ROOT, without_root_rights
+from support.projects import ARCHIVE_PATH
+from support.serving import NOISE_PNG, send
 from utils.errors import UserError
 
 PREDICTIONS = [{"prediction": "Mars", "probabilities": {"Mars": 0.75, "Moon": 0.25}}] * 2
@@ -116,3 +122,24 @@ def test_check_log_folder_without_write_permission_raises_user_error(tmp_path: P
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
     (tmp_path / path).chmod(0o755)
     assert "UserError: PREDICTION_LOG: " in result.stderr and "Permission denied" in result.stderr, result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # BentoML's import uses a deprecated function of Pydantic
+def test_service_without_prediction_log_writes_nothing(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process, because the servers of other tests have a log."""
+    monkeypatch.setenv("MODEL", str(trained / ARCHIVE_PATH))
+    monkeypatch.delenv("PREDICTION_LOG", raising=False)
+    monkeypatch.chdir(tmp_path)  # BentoML's default is a folder in the current one
+    import serve
+
+    service = serve.CelestialBodiesClassifierService.inner()
+
+    async def predict(request: Request) -> Response:
+        return await service.predict(request)
+
+    app = Starlette(routes=[Route("/predict", predict, methods=["POST"])])
+    assert send(app, "POST", "/predict", files={"image": NOISE_PNG}).status_code == 200
+    assert not list(tmp_path.iterdir())

@@ -29,16 +29,22 @@ def names_in_test_set(project: Path) -> set[str]:
 def test_prepare_writes_arrays_and_prints_a_summary(project: Path) -> None:
     result = run(project, *PREPARE)
     assert result.stdout == (
-        "132 images of 11 classes: 99 for training, 33 for testing, 24 x 20 RGB; 0 other files skipped\n"
+        "132 images of 11 classes: 88 for training, 11 for validation, 33 for testing, 24 x 20 RGB; "
+        "0 groups of near-duplicates; 0 other files skipped\n"
     )
-    assert result.stderr == ""
-    assert set(read_outputs(project)) == {"data/prepared/labels.json", "data/prepared/preview.png"} | {
+    assert result.stderr.startswith(
+        "prepare.py: warning: Classes with fewer than 5 test images: Earth (3), Jupiter (3)"
+    )
+    assert result.stderr.count("\n") == 1
+    assert set(read_outputs(project)) == {
+        f"data/prepared/{name}" for name in ("labels.json", "near_duplicates.json", "preview.png")
+    } | {
         f"data/prepared/{split}/{name}"
-        for split in ("train", "test")
+        for split in ("train", "validation", "test")
         for name in ("images.npy", "labels.npy", "files.json")
     }
     images = np.load(project / "data/prepared/train/images.npy", mmap_mode="r", allow_pickle=False)
-    assert images.shape == (99, 24, 20, 3) and images.dtype == np.uint8
+    assert images.shape == (88, 24, 20, 3) and images.dtype == np.uint8
     assert sorted(path.name for path in (project / "data").iterdir()) == ["prepared", "raw"]
 
 
@@ -58,16 +64,8 @@ def test_prepare_is_stratified_and_ignores_file_names(project: Path) -> None:
     run_ok(project, *PREPARE)
     after = read_outputs(project)
     assert {name for name in before if before[name] != after[name]} == {
-        "data/prepared/train/files.json",
-        "data/prepared/test/files.json",
+        f"data/prepared/{split}/files.json" for split in ("train", "validation", "test")
     }
-
-
-def test_prepare_warns_about_an_image_in_several_classes(project: Path) -> None:
-    shutil.copy(next((project / "data/raw/Moon").iterdir()), project / "data/raw/Venus/copy.jpg")
-    output = run_ok(project, *PREPARE)
-    assert "warning: data/raw has the same image in several classes (1):\n  Moon/" in output
-    assert " and Venus/copy.jpg\n" in output
 
 
 def test_prepare_lists_all_unreadable_images_and_changes_nothing(project: Path) -> None:
@@ -78,7 +76,7 @@ def test_prepare_lists_all_unreadable_images_and_changes_nothing(project: Path) 
     (mars / "empty.png").touch()
     (mars / "text.jpg").write_text("hello")
     (mars / "broken_link.jpg").symlink_to("nothing")
-    Image.new("1", (10_000, 10_000)).save(mars / "large.png")
+    Image.new("1", (16_384, 16_400)).save(mars / "large.png")
     (mars / "two\nlines.jpg").touch()
     (mars / "circle.jpg").symlink_to("circle.jpg")
     (mars / "endless.jpg").symlink_to("/dev/zero")
@@ -103,6 +101,17 @@ def test_prepare_accepts_any_file_name_and_counts_skipped_files(project: Path) -
         (mars / skipped).write_text("x")
     output = run_ok(project, *PREPARE)
     assert output.startswith("137 images") and output.endswith("3 other files skipped\n")
+
+
+def test_prepare_without_validation_removes_the_validation_images_of_an_earlier_run(project: Path) -> None:
+    run_ok(project, *PREPARE)
+    before = read_outputs(project)
+    (project / "params.yaml").write_text(SMALL_PARAMS.replace("split: 0.25", "split: 0.25, validation: 0"))
+    assert ": 99 for training, 33 for testing, 24" in run_ok(project, *PREPARE)
+    assert not (project / "data/prepared/validation").exists()
+    test_files = {name for name in before if "/test/" in name}
+    after = read_outputs(project)
+    assert {name: before[name] for name in test_files} == {name: after[name] for name in test_files}
 
 
 def test_prepare_reads_links_that_leave_the_dataset(project: Path, tmp_path: Path) -> None:

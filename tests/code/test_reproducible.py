@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.commands import EVALUATE, PREPARE, ROOT, TRAIN, run, run_ok
-from support.projects import copy_project, read_outputs
+from support.projects import copy_project, has_sample, read_outputs
 
 pytestmark = pytest.mark.slow
 
@@ -102,7 +102,9 @@ def test_outputs_contain_no_setting_of_this_machine(trained: Path) -> None:
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="other architectures give other last digits")
-def test_dvc_lock_is_what_the_pipeline_gives(workspace: Path) -> None:
-    if workspace == ROOT:
+def test_dvc_lock_is_what_the_pipeline_gives(sample: Path) -> None:
+    if not has_sample(ROOT):
+        pytest.skip("the committed dvc.lock belongs to other images or parameters")
+    if sample == ROOT:
         assert "up to date" in run(ROOT, "dvc", "status").stdout, "run `dvc repro` and commit dvc.lock"
-    assert (workspace / "dvc.lock").read_text() == (ROOT / "dvc.lock").read_text()
+    assert (sample / "dvc.lock").read_text() == (ROOT / "dvc.lock").read_text()

@@ -16,6 +16,8 @@ from support.s3 import S3_KEYS, s3_server
 
 pytestmark = pytest.mark.slow
 
+ARTIFACT = Path(ARCHIVE_PATH).name.removesuffix("_model.bentomodel")
+
 
 @pytest.fixture
 def my_clone(tmp_path: Path, trained: Path) -> Path:
@@ -58,13 +60,13 @@ def test_push_to_folder_beside_clone_needs_no_setting(my_clone: Path, tmp_path: 
 
 def test_dvc_get_without_this_repository_gives_the_model(my_clone: Path, tmp_path: Path) -> None:
     run_ok(my_clone, "dvc", "push", ARCHIVE_PATH)
-    subprocess.run((*GIT, "tag", "-am", "first", "celestial-bodies-classifier@v1.0.0"), cwd=my_clone, check=True)
+    subprocess.run((*GIT, "tag", "-am", "first", f"{ARTIFACT}@v1.0.0"), cwd=my_clone, check=True)
     folder, name = tmp_path / "colleague", Path(ARCHIVE_PATH).name
     folder.mkdir()
     run_ok(folder, "dvc", "get", str(my_clone), ARCHIVE_PATH)
     got = (folder / name).read_bytes()
     (folder / name).unlink()
-    run_ok(folder, "dvc", "artifacts", "get", str(my_clone), "celestial-bodies-classifier")
+    run_ok(folder, "dvc", "artifacts", "get", str(my_clone), ARTIFACT)
     assert got == (folder / name).read_bytes()
     store = {"BENTOML_HOME": str(folder / "store")}
     run_ok(folder, "bash", "-c", f'bentoml models import "$PWD/{name}"', **store)

@@ -3,30 +3,37 @@
 import hashlib
 import random
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from itertools import chain
 
 import pytest
 
 from classifier.config import PrepareParams
-from classifier.data.discovery import ImageFolder
-from classifier.data.split import hash_files, hash_images, split_by_content, warn_about_label_conflicts
+from classifier.data.split import split_by_content
 from utils.errors import UserError
-from utils.parallel import Pool
 
-PARAMS = PrepareParams(seed=77, split=0.25, image_size=(8, 8), grayscale=False)
+PARAMS = PrepareParams(seed=77, split=0.25, validation=0, image_size=(8, 8), grayscale=False)
 
 
 def digest(content: object) -> bytes:
     return hashlib.sha256(repr(content).encode()).digest()
 
 
-def split(contents: list[object], labels: list[int], **changes: float) -> tuple[list[int], list[int]]:
-    """Split images with these contents; class i is named "class i"."""
+def split_all(
+    contents: list[object], labels: list[int], groups: list[int] | None = None, **changes: float
+) -> dict[str, list[int]]:
+    """Split images with these contents and groups (default: identical images); class i is named "class i"."""
     class_names = [f"class {i}" for i in range(max(labels) + 1)]
-    splits = split_by_content(list(map(digest, contents)), labels, class_names, PARAMS.model_copy(update=changes))
+    digests = list(map(digest, contents))
+    group_ids = groups or [sorted(set(digests)).index(value) for value in digests]
+    splits = split_by_content(digests, group_ids, labels, class_names, PARAMS.model_copy(update=changes))
+    assert sorted(chain.from_iterable(splits.values())) == list(range(len(contents)))
+    return splits
+
+
+def split(contents: list[object], labels: list[int], **changes: float) -> tuple[list[int], list[int]]:
+    """Split images into a training and a test set, without validation."""
+    splits = split_all(contents, labels, **changes)
     assert list(splits) == ["train", "test"]
-    assert sorted(splits["train"] + splits["test"]) == list(range(len(contents)))
     return splits["train"], splits["test"]
 
 
@@ -88,30 +95,61 @@ def test_split_rejects_class_with_one_image(contents: list[object], labels: list
         split(contents, labels)
 
 
-def test_hash_files_hashes_content_and_the_name_of_unreadable_files(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"content")
-    (tmp_path / "b").write_bytes(b"content")
-    (tmp_path / "endless").symlink_to("/dev/zero")
-    a, b, missing, endless = hash_files(tmp_path, ["a", "b", "missing", "endless"])
-    assert a == b == hashlib.sha256(b"content").digest()
-    assert len({a, missing, endless}) == 3
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.99])
+def test_split_takes_validation_images_from_the_training_side(share: float) -> None:
+    contents, labels = list(range(55)), [0] * 2 + [1] * 3 + [2] * 10 + [3] * 40
+    train, test = split(contents, labels)
+    splits = split_all(contents, labels, validation=share)
+    assert list(splits) == ["train", "validation", "test"]
+    assert splits["test"] == test
+    # The order is that of the hash: of each class, the first images after the test images.
+    for label, count in Counter(labels).items():
+        before = [i for i in train if labels[i] == label]
+        num_validation = min(max(round(share * count), 1), len(before) - 1)
+        assert [i for i in splits["validation"] if labels[i] == label] == before[:num_validation]
+        assert [i for i in splits["train"] if labels[i] == label] == before[num_validation:]
 
 
-def test_hash_images_returns_the_digests_in_order(tmp_path: Path) -> None:
-    paths = [f"{i:03}" for i in range(600)]
-    for path in paths:
-        (tmp_path / path).write_text(path)
-    with ThreadPoolExecutor(2) as executor:
-        digests = hash_images(Pool(executor, 2), ImageFolder(tmp_path, [], paths, 0))
-    assert digests == [hashlib.sha256(path.encode()).digest() for path in paths]
+def test_split_with_two_images_per_class_has_no_validation_images() -> None:
+    assert list(split_all([1, 2, 3, 4], [0, 0, 1, 1], validation=0.1)) == ["train", "test"]
 
 
-def test_warn_about_label_conflicts_names_images_of_several_classes(capsys) -> None:
-    paths = ["Mars/1.jpg", "Mars/2.jpg", "Mars/copy.jpg", "Moon/1.jpg", "Moon/2.jpg"]
-    dataset = ImageFolder(Path("raw"), ["Mars", "Moon"], paths, 0)
-    warn_about_label_conflicts(dataset, list(map(digest, [1, 2, 1, 4, 5])))
-    assert capsys.readouterr().out == ""
-    warn_about_label_conflicts(dataset, list(map(digest, [1, 2, 1, 1, 5])))
-    assert capsys.readouterr().out == (
-        "warning: raw has the same image in several classes (1):\n  Mars/1.jpg and Mars/copy.jpg and Moon/1.jpg\n"
-    )
+def test_split_into_three_sets_keeps_identical_images_together_even_across_classes() -> None:
+    rng = random.Random(7)
+    for _ in range(50):
+        contents = [rng.randrange(40) for _ in range(80)]
+        labels = [rng.randrange(2) for _ in contents]
+        splits = split_all(contents, labels, validation=0.2)
+        found = [{contents[i] for i in indices} for indices in splits.values()]
+        assert sum(map(len, found)) == len(set(contents))
+        assert {labels[i] for i in splits["train"]} == {labels[i] for i in splits["test"]} == {0, 1}
+
+
+@pytest.mark.parametrize("validation", [0, 0.2])
+def test_split_never_divides_a_group(validation: float) -> None:
+    rng = random.Random(7)
+    for _ in range(50):
+        groups = [rng.randrange(40) for _ in range(120)]
+        labels = [rng.randrange(3) for _ in groups]
+        splits = split_all(list(range(120)), labels, groups, validation=validation)
+        found = [{groups[i] for i in indices} for indices in splits.values()]
+        assert sum(map(len, found)) == len(set(groups))
+        assert {labels[i] for i in splits["train"]} == {labels[i] for i in splits["test"]} == {0, 1, 2}
+
+
+def test_split_takes_the_smallest_group_if_all_are_larger_than_the_share() -> None:
+    labels, groups = [0] * 100, [0] * 45 + [1] * 30 + [2] * 25
+    splits = split_all(list(range(100)), labels, groups, split=0.2, validation=0.1)
+    assert {name: len(indices) for name, indices in splits.items()} == {"train": 75, "test": 25}
+
+
+def test_split_takes_large_groups_no_more_often_than_small_ones() -> None:
+    # One group of 10 images and 90 single images, for 200 seeds: it fits only if it is among the first ten or so.
+    groups = [0] * 10 + list(range(1, 91))
+    num_chosen = sum(0 in split_all(list(range(100)), [0] * 100, groups, seed=seed)["test"] for seed in range(200))
+    assert 10 <= num_chosen <= 50
+
+
+def test_split_rejects_a_class_that_is_one_group() -> None:
+    with pytest.raises(UserError, match="class 1 has too few different images"):
+        split_all(list(range(8)), [0] * 4 + [1] * 4, [0, 1, 2, 3, 4, 4, 4, 4])

@@ -4,7 +4,7 @@ import random
 
 import yaml
 
-from classifier.model.archive import FIXED_TIMESTAMP, MODEL_NAME, content_version
+from classifier.model.archive import FIXED_TIMESTAMP, content_version
 
 
 def fake_files(
@@ -18,7 +18,7 @@ def fake_files(
         "metadata.json": b"{}\n",
     }
     model_yaml = {
-        "name": MODEL_NAME,
+        "name": "fake_model",
         "version": content_version(files),
         "module": "bentoml.keras",
         "labels": {},

@@ -4,10 +4,15 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import yaml
+
+from classifier.model.archive import archive_name
 from support.commands import ROOT
 
 GIT = ("git", "-c", "user.name=Test", "-c", "user.email=test@example.invalid")
-ARCHIVE_PATH = "model/celestial_bodies_classifier_model.bentomodel"
+ARCHIVE_PATH = f"model/{archive_name(ROOT)}"
+SAMPLE_PARAMS = Path(__file__).with_name("sample_params.yaml")  # those of this project, whatever params.yaml says
+SAMPLE_HASH = "f5bb8a3bda380d6ec977082c0eea995f.dir"  # of the sample dataset, as DVC computes it
 SMALL_PARAMS = """\
 prepare: {seed: 77, split: 0.25, image_size: [24, 20], grayscale: false}
 train: {seed: 77, lr: 0.003, epochs: 3, batch_size: 14, conv_size: 8, dense_size: 32, output_classes: 11}
@@ -22,6 +27,19 @@ def copy_project(folder: Path, params: str = SMALL_PARAMS) -> Path:
     shutil.copy(ROOT / ".dvcignore", folder)
     (folder / "params.yaml").write_text(params)
     return folder
+
+
+def has_results(project: Path) -> bool:
+    """Return whether `dvc repro` has run in a project."""
+    outputs = ("data/raw", "data/prepared/labels.json", "model/history.csv", "evaluation/metrics.json", ARCHIVE_PATH)
+    return all((project / path).exists() for path in outputs)
+
+
+def has_sample(project: Path) -> bool:
+    """Return whether a project has the sample dataset and its parameters."""
+    params, sample_params = (yaml.safe_load(path.read_text()) for path in (project / "params.yaml", SAMPLE_PARAMS))
+    tracked = project / "data/raw.dvc"
+    return params == sample_params and tracked.is_file() and SAMPLE_HASH in tracked.read_text()
 
 
 def read_outputs(project: Path, *folders: str) -> dict[str, bytes]:
@@ -42,4 +60,4 @@ def commit_all(folder: Path, message: str) -> None:
 
 def has_written_images(project: Path) -> bool:
     """Return whether a running prepare stage has written pixels; the file has its final size from the start."""
-    return any(file.stat().st_blocks > 100 for file in (project / "data" / ".prepared.tmp" / "train").glob("*.npy"))
+    return any(file.stat().st_blocks > 100 for file in (project / "data" / ".prepared.tmp").glob("*.pixels"))

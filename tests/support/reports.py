@@ -9,6 +9,8 @@ import yaml
 
 from classifier.evaluation.metrics import precision_recall_f1
 from classifier.reporting.snapshot import Snapshot, flatten
+from support.commands import run_ok
+from support.projects import commit_all
 
 Predictions = dict[str, tuple[str, str]]
 LOSSES = (0.9, 0.5, 0.4)
@@ -21,6 +23,9 @@ def make_predictions(num_wrong: int = 8, num_images: int = 24) -> Predictions:
     half = num_images // 2
     mars = {f"Mars/{i}.jpg": ("Mars", "Moon" if i < num_wrong else "Mars") for i in range(half)}
     return mars | {f"Moon/{i}.jpg": ("Moon", "Moon") for i in range(half)}
+
+
+BEFORE = make_predictions(num_wrong=8)
 
 
 def make_metrics(predictions: Predictions, val_loss: float = 0.4, version: str = "0a") -> dict:
@@ -90,3 +95,11 @@ def write_results(folder: Path, snapshot: Snapshot) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     (folder / "dvc.lock").write_text(yaml.safe_dump(snapshot.lock))
     (folder / "data/raw.dvc").write_text(yaml.safe_dump({"outs": [snapshot.dataset]}))
+
+
+def commit_results(folder: Path, predictions: Predictions) -> Path:
+    """Make a repository whose only commit has these results."""
+    write_results(folder, make_snapshot(predictions))
+    run_ok(folder, "git", "init", "-q")
+    commit_all(folder, "base")
+    return folder

@@ -11,20 +11,30 @@ import numpy as np
 from utils.errors import UserError
 from utils.files import printable
 
-SPLITS = ("train", "test")
+SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class Split:
-    """The training or the test set. Element i of each attribute belongs to image i."""
+    """The training, validation or test set. Element i of each attribute belongs to image i."""
 
     images: np.ndarray  # uint8, (N, height, width, channels), 0 to 255; memory-mapped
     labels: np.ndarray  # int32, (N,), indices into the class names
     files: list[str]  # N names, "class/file"
 
 
+def list_splits(prepared_dir: Path) -> list[str]:
+    """Return the names of the splits that a prepared dataset has; not each one has validation images."""
+    return [name for name in SPLITS if (prepared_dir / name).is_dir()]
+
+
+def validation_split(prepared_dir: Path) -> str:
+    """Return the name of the split that training uses for validation: "test" if there are no validation images."""
+    return "validation" if "validation" in list_splits(prepared_dir) else "test"
+
+
 def load_split(prepared_dir: Path, name: str) -> tuple[list[str], Split]:
-    """Read the class names and the split `name` ("train" or "test").
+    """Read the class names and the split `name`, one of SPLITS.
 
     Raises:
         UserError: a file is missing or damaged, or the files do not match.
@@ -55,17 +65,21 @@ def load_split(prepared_dir: Path, name: str) -> tuple[list[str], Split]:
     return class_names, Split(images, labels, files)
 
 
+def count_images(class_names: list[str], prepared_dir: Path) -> dict[str, dict[str, int]]:
+    """Return the number of images of each class in each split."""
+    counts = {}
+    for name in list_splits(prepared_dir):
+        labels = np.load(prepared_dir / name / "labels.npy", allow_pickle=False)
+        counts[name] = np.bincount(labels, minlength=len(class_names)).tolist()
+    return {class_name: {name: counts[name][i] for name in counts} for i, class_name in enumerate(class_names)}
+
+
 def dataset_summary(class_names: list[str], prepared_dir: Path) -> dict[str, Any]:
     """Return the number of images and the SHA-256 of images.npy of each split, and under "classes" the counts."""
+    classes = count_images(class_names, prepared_dir)
     summary: dict[str, Any] = {}
-    counts = {}
-    for name in SPLITS:
+    for name in list_splits(prepared_dir):
         with (prepared_dir / name / "images.npy").open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        labels = np.load(prepared_dir / name / "labels.npy", allow_pickle=False)
-        summary[name] = {"pictures": len(labels), "sha256": digest}
-        counts[name] = np.bincount(labels, minlength=len(class_names)).tolist()
-    summary["classes"] = {
-        class_name: {name: counts[name][i] for name in SPLITS} for i, class_name in enumerate(class_names)
-    }
-    return summary
+        summary[name] = {"pictures": sum(counts[name] for counts in classes.values()), "sha256": digest}
+    return {**summary, "classes": classes}

@@ -1,12 +1,12 @@
-"""Find the images of a dataset, and check its classes."""
+"""Find the images of a dataset."""
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from classifier.images import IMAGE_EXTENSIONS
+from classifier.data.skipped import has_image_extension, skipped_kind
 from utils.errors import UserError
 from utils.files import format_list, printable
 
@@ -19,13 +19,13 @@ class ImageFolder:
         root: the folder.
         class_names: the names of its subfolders, sorted.
         paths: the images, sorted; each is "class/file", relative to `root`.
-        num_skipped: the number of hidden files and of files with other extensions.
+        skipped_by_class: the number of files of each kind that are not read; "" is `root` itself.
     """
 
     root: Path
     class_names: list[str]
     paths: list[str]
-    num_skipped: int
+    skipped_by_class: dict[str, Counter[str]] = field(default_factory=dict)
 
     @cached_property
     def labels(self) -> list[int]:
@@ -33,14 +33,19 @@ class ImageFolder:
         index = {class_name: i for i, class_name in enumerate(self.class_names)}
         return [index[path.partition("/")[0]] for path in self.paths]
 
+    @property
+    def skipped(self) -> Counter[str]:
+        """The number of files of each kind that are not read."""
+        return sum(self.skipped_by_class.values(), Counter())
+
 
 @dataclass(frozen=True)
 class _Listing:
-    """The content of one folder: sorted names."""
+    """The content of one folder: sorted names, and the number of other files of each kind."""
 
     folders: list[str]
     images: list[str]
-    others: list[str]
+    skipped: Counter[str]
 
 
 def list_images(root: Path) -> ImageFolder:
@@ -56,54 +61,28 @@ def list_images(root: Path) -> ImageFolder:
         )
     top = _list_folder(root)
     misplaced = [f"{name} is not in a class folder" for name in top.images]
-    paths, num_skipped = [], len(top.others)
+    paths, skipped_by_class = [], {"": top.skipped}
     for class_name in top.folders:
         content = _list_folder(root / class_name)
         misplaced += [f"{class_name}/{name} is a folder inside a class folder" for name in content.folders]
         paths += [f"{class_name}/{name}" for name in content.images]
-        num_skipped += len(content.others)
+        skipped_by_class[class_name] = content.skipped
     if misplaced:
         raise UserError(format_list(f"{printable(root)} must contain <class>/<image>; move or remove", misplaced))
-    return ImageFolder(root, top.folders, paths, num_skipped)
-
-
-def validate_classes(dataset: ImageFolder) -> None:
-    """Check that there are two or more classes, each with images and with a name that works on every system.
-
-    Raises:
-        UserError: a check failed.
-    """
-    root, class_names = printable(dataset.root), dataset.class_names
-    not_empty = {path.partition("/")[0] for path in dataset.paths}
-    if empty := [name for name in class_names if name not in not_empty]:
-        raise UserError(format_list(f"{root} has classes without images; add images, or remove the folders", empty))
-    if len(class_names) <= 1:
-        raise UserError(f"{root} has {len(class_names)} classes; at least two folders with images are needed")
-    counts = Counter(name.casefold() for name in class_names)
-    if ambiguous := sorted((name for name in class_names if counts[name.casefold()] > 1), key=str.casefold):
-        raise UserError(format_list(f"{root} has classes that differ only in case; rename or merge them", ambiguous))
-    if unprintable := [name for name in class_names if printable(name) != name]:
-        raise UserError(format_list(f"{root} has class names that are not printable text; rename them", unprintable))
-
-
-def has_image_extension(name: str) -> bool:
-    """Return whether a file name has the extension of a supported image format."""
-    return name.lower().endswith(tuple(IMAGE_EXTENSIONS))
+    return ImageFolder(root, top.folders, paths, skipped_by_class)
 
 
 def _list_folder(folder: Path) -> _Listing:
-    """List a folder. Hidden files and folders belong to `others`."""
-    listing = _Listing([], [], [])
+    """List a folder. Hidden files and folders are skipped."""
+    listing = _Listing([], [], Counter())
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.name.startswith("."):
-                listing.others.append(entry.name)
-            elif _is_dir(entry):
+            if not entry.name.startswith(".") and _is_dir(entry):
                 listing.folders.append(entry.name)
-            elif has_image_extension(entry.name):
+            elif not entry.name.startswith(".") and has_image_extension(entry.name):
                 listing.images.append(entry.name)
             else:
-                listing.others.append(entry.name)
+                listing.skipped[skipped_kind(entry.name)] += 1
     return listing
 
 

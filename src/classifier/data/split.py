@@ -1,100 +1,109 @@
-"""Split a dataset into a training and a test set, by the content of its images."""
+"""Split a dataset into a training, a validation and a test set, by the content of its images."""
 
 import hashlib
-import os
 import struct
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
-from functools import partial
-from itertools import chain
-from pathlib import Path
 from typing import TypeVar
 
 from classifier.config import PrepareParams
-from classifier.data.discovery import ImageFolder
 from utils.errors import UserError
-from utils.files import format_list, printable, read_regular_file
-from utils.parallel import Pool
-
-HASH_CHUNK_SIZE = 256  # files per task
 
 Item = TypeVar("Item")
 
 
-def hash_images(pool: Pool, dataset: ImageFolder) -> list[bytes]:
-    """Return the SHA-256 of the content of each file."""
-    paths = dataset.paths
-    chunks = [paths[i : i + HASH_CHUNK_SIZE] for i in range(0, len(paths), HASH_CHUNK_SIZE)]
-    return list(chain.from_iterable(pool.imap(partial(hash_files, dataset.root.resolve()), chunks)))
-
-
-def hash_files(root: Path, paths: list[str]) -> list[bytes]:
-    """Return the SHA-256 of the content of each file; of its name if the file cannot be read."""
-    digests = []
-    for path in paths:
-        try:
-            content = read_regular_file(f"{root}/{path}")
-        except (OSError, ValueError):
-            content = os.fsencode(path)  # unique, until `decode_chunk` reports the file
-        digests.append(hashlib.sha256(content).digest())
-    return digests
-
-
-def warn_about_label_conflicts(dataset: ImageFolder, digests: list[bytes]) -> None:
-    """Print the images that occur in more than one class."""
-    conflicts = [
-        " and ".join(dataset.paths[i] for i in group)
-        for group in _group_by(range(len(digests)), digests.__getitem__)
-        if len({dataset.labels[i] for i in group}) > 1
-    ]
-    if conflicts:
-        print(format_list(f"warning: {printable(dataset.root)} has the same image in several classes", conflicts))
-
-
 def split_by_content(
-    digests: list[bytes], labels: list[int], class_names: list[str], params: PrepareParams
+    digests: list[bytes], group_ids: list[int], labels: list[int], class_names: list[str], params: PrepareParams
 ) -> dict[str, list[int]]:
-    """Split the images into a training and a test set.
+    """Split the images into a training, a validation and a test set. Images of one group are always in the same set.
 
-    Images are sorted by SHA-256(seed + content). The first `split` share of each class becomes the test set. So the
-    result does not depend on file names, and an added image moves at most one other image of its class. Identical
-    images are always in the same set, even if they are in different classes. Each set has images of each class.
+    Groups are sorted by SHA-256(seed + content) of their first image. The first `split` share of each class becomes the
+    test set, and the next `validation` share the validation set. So the result does not depend on file names, an added
+    image moves at most one other image of its class between two sets (if no groups are larger), and the test set does
+    not depend on `validation`. Training and test set have images of each class; so has the validation set, if the class
+    has enough groups.
 
     Args:
         digests: the SHA-256 of the content of each image.
+        group_ids: the group of each image; the first image of a group is the one with the smallest digest.
         labels: the class of each image, as an index into `class_names`.
         class_names: for the error message.
-        params: the seed and the share of the test set.
+        params: the seed and the shares of the sets.
 
     Returns:
-        The indices of the images in "train" and in "test". Both are sorted by the hash, which mixes the classes.
+        The indices of the images in "train", "validation" (unless it is empty) and "test". All are sorted by the hash,
+        which mixes the classes.
 
     Raises:
-        UserError: a class has too few different images.
+        UserError: a class has too few groups.
     """
     keys = [hashlib.sha256(struct.pack("<Q", params.seed) + digest).digest() for digest in digests]
-    order = sorted(range(len(keys)), key=lambda i: (keys[i], labels[i]))
+    groups = _group_by(sorted(range(len(keys)), key=lambda i: (digests[i], labels[i])), group_ids.__getitem__)
+    groups.sort(key=lambda group: keys[group[0]])
+    # Groups with several classes come first, because the images of one class can then still fill its quota.
+    groups.sort(key=lambda group: len(_count_labels(group, labels)) == 1)
     class_counts = Counter(labels)
-    quotas = {label: min(max(round(params.split * n), 1), n - 1) for label, n in class_counts.items()}
-    test = _fill_quotas(_group_by(order, keys.__getitem__), labels, quotas)
+
+    test_quotas = {label: num_test_images(n, params) for label, n in class_counts.items()}
+    test = _fill_quotas(groups, labels, test_quotas)
     num_test = Counter(labels[i] for i in test)
     for label, class_name in enumerate(class_names):
+        if not num_test[label]:  # all groups are larger than the quota
+            test.update(_smallest_group(groups, labels, label, class_counts - num_test))
+            num_test = Counter(labels[i] for i in test)
         if not 0 < num_test[label] < class_counts[label]:
             raise UserError(f"class {class_name} has too few different images for training and testing; add some")
-    return {"train": [i for i in order if i not in test], "test": [i for i in order if i in test]}
+
+    rest = [group for group in groups if group[0] not in test]
+    validation_quotas = {label: num_validation_images(n, num_test[label], params) for label, n in class_counts.items()}
+    validation = _fill_quotas(rest, labels, validation_quotas)
+    order = sorted(range(len(keys)), key=lambda i: (keys[i], labels[i]))
+    splits = {
+        "train": [i for i in order if i not in test and i not in validation],
+        "validation": [i for i in order if i in validation],
+        "test": [i for i in order if i in test],
+    }
+    return {name: indices for name, indices in splits.items() if indices}
 
 
-def _fill_quotas(duplicate_groups: list[list[int]], labels: list[int], quotas: dict[int, int]) -> set[int]:
-    """Choose groups of identical images, in order, until each class has as many images as its quota."""
+def num_test_images(num_images: int, params: PrepareParams) -> int:
+    """Return how many images of a class the test set gets: its share, but at least one, and not all."""
+    return min(max(round(params.split * num_images), 1), num_images - 1)
+
+
+def num_validation_images(num_images: int, num_test: int, params: PrepareParams) -> int:
+    """Return how many images of a class the validation set gets: its share, but at least one, if one is left."""
+    if not params.validation:
+        return 0
+    return min(max(round(params.validation * num_images), 1), num_images - num_test - 1)
+
+
+def _fill_quotas(groups: list[list[int]], labels: list[int], quotas: dict[int, int]) -> set[int]:
+    """Choose groups, in order, until each class has as many images as its quota."""
     remaining = Counter(quotas)
     chosen: set[int] = set()
-    # Groups with several classes come first, because the images of one class can then still fill its quota.
-    for group in sorted(duplicate_groups, key=lambda group: len({labels[i] for i in group}) == 1):
-        group_counts = Counter(labels[i] for i in group)
+    for group in groups:
+        group_counts = _count_labels(group, labels)
         if all(count <= remaining[label] for label, count in group_counts.items()):
             chosen.update(group)
             remaining.subtract(group_counts)
     return chosen
+
+
+def _smallest_group(groups: list[list[int]], labels: list[int], label: int, available: Counter[int]) -> list[int]:
+    """Return the smallest group with images of a class that leaves images of each class; [] if there is none."""
+    candidates = [
+        group
+        for group in groups
+        if any(labels[i] == label for i in group)
+        and all(count < available[other] for other, count in _count_labels(group, labels).items())
+    ]
+    return min(candidates, key=len, default=[])
+
+
+def _count_labels(group: list[int], labels: list[int]) -> dict[int, int]:
+    """Return the number of images of each class; most groups are a single image."""
+    return {labels[group[0]]: 1} if len(group) == 1 else Counter(labels[i] for i in group)
 
 
 def _group_by(items: Iterable[Item], key: Callable[[Item], Hashable]) -> list[list[Item]]:

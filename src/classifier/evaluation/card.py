@@ -10,33 +10,41 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from classifier.data.counts import count_warnings
 from utils.markdown import code_span, escape, table
 
-DEFAULT_NAME = "celestial_bodies_classifier_model"
+SPLIT_HEADERS = {"train": "training images", "validation": "validation images", "test": "test images"}
 NO_RESULTS = "This copy of the card is part of the model archive, which was written before the evaluation."
 
 
-def model_card(metadata: dict[str, Any], tag: str = "", metrics: dict[str, Any] | None = None) -> str:
+def model_card(metadata: dict[str, Any], tag: str, metrics: dict[str, Any] | None = None) -> str:
     """Return the card in Markdown.
 
     Args:
         metadata: the archive's metadata: classes, image_size, grayscale, parameters, data.
-        tag: the model's tag, if it is known.
+        tag: the model's tag, or its name while the version is not known.
         metrics: the content of metrics.json, if it is known.
     """
     classes, data = metadata["classes"], metadata["data"]
     height, width = metadata["image_size"]
     return _template().substitute(
-        name=tag or DEFAULT_NAME,
+        tag=tag,
+        archive=f"{tag.partition(':')[0]}.bentomodel",
         num_classes=len(classes),
         class_names=", ".join(map(escape, classes)),
         height=height,
         width=width,
         channels=1 if metadata["grayscale"] else 3,
         fewest_train_images=min(counts["train"] for counts in data["classes"].values()),
+        count_warnings="".join(f"- {warning}\n" for warning in count_warnings(data["classes"], escape)),
         dataset_table=_dataset_table(data),
         hash_table=_hash_table(data),
         parameter_table=_parameter_table(metadata["parameters"]),
+        use_of_test_images=(
+            "The test images were used neither for training nor for validation."
+            if "validation" in data
+            else "The test images were not used for training, but for validation."
+        ),
         results=_results(metrics) if metrics else NO_RESULTS,
     )
 
@@ -47,13 +55,18 @@ def _template() -> Template:
 
 
 def _dataset_table(data: dict[str, Any]) -> str:
-    rows = [(escape(name), counts["train"], counts["test"]) for name, counts in data["classes"].items()]
-    rows.append(("**all**", data["train"]["pictures"], data["test"]["pictures"]))
-    return table(("class", "training images", "test images"), rows, align="right")
+    splits = {name: header for name, header in SPLIT_HEADERS.items() if name in data}
+    rows = [(escape(name), *(counts[split] for split in splits)) for name, counts in data["classes"].items()]
+    rows.append(("**all**", *(data[split]["pictures"] for split in splits)))
+    return table(("class", *splits.values()), rows, align="right")
 
 
 def _hash_table(data: dict[str, Any]) -> str:
-    rows = [(f"`data/prepared/{split}/images.npy`", f"`{data[split]['sha256']}`") for split in ("train", "test")]
+    rows = [
+        (f"`data/prepared/{split}/images.npy`", f"`{data[split]['sha256']}`")
+        for split in SPLIT_HEADERS
+        if split in data
+    ]
     return table(("array", "SHA-256"), rows)
 
 
@@ -70,6 +83,8 @@ def _summary_table(metrics: dict[str, Any]) -> str:
     rows = (
         ("accuracy", f"{metrics['val_acc']:.1%}"),
         ("95 % confidence interval (bootstrap)", f"{metrics['val_acc_low']:.1%} to {metrics['val_acc_high']:.1%}"),
+        ("balanced accuracy: recall, mean over classes", f"{metrics['balanced_acc']:.1%}"),
+        ("accuracy of the majority-class baseline", f"{metrics['majority_acc']:.1%}"),
         ("accuracy of the nearest-centroid baseline", f"{metrics['baseline_acc']:.1%}"),
         ("cross-entropy loss", f"{metrics['val_loss']:.4f}"),
         ("expected calibration error", f"{metrics['calibration_error']:.4f}"),

@@ -30,17 +30,18 @@ def _new_figure(width: float, height: float) -> Figure:
     return Figure((width, height), layout="constrained")
 
 
-def get_training_plot(history: dict[str, list[float]]) -> Figure:
+def get_training_plot(history: dict[str, list[float]], val_name: str) -> Figure:
     """Plot loss and accuracy per epoch.
 
     Args:
         history: the columns of history.csv.
+        val_name: the split that the columns val_loss and val_accuracy belong to.
     """
     figure = _new_figure(10, 4)
     epochs = [int(epoch) + 1 for epoch in history["epoch"]]
     marker = "o" if len(epochs) <= MAX_MARKERS else None
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for column, label in ((name, "train"), (f"val_{name}", "test")):
+        for column, label in ((name, "train"), (f"val_{name}", val_name)):
             axes.plot(epochs, history[column], marker=marker, markersize=3, label=label)
         axes.set(title=name.capitalize(), xlabel="epoch")
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from classifier.data.dataset import Split
-from classifier.evaluation import card, metrics, plots
+from classifier.evaluation import baselines, card, metrics, plots
 from classifier.model.predictor import Predictor
 from utils.files import printable
 from utils.tables import write_csv
@@ -43,7 +43,9 @@ def compute_metrics(predictions: Predictions, class_names: list[str], train: Spl
         "val_acc": int(correct.sum()) / len(correct),
         "val_acc_low": low,
         "val_acc_high": high,
-        "baseline_acc": metrics.nearest_centroid_accuracy(
+        "balanced_acc": metrics.balanced_accuracy(confusion),
+        "majority_acc": baselines.majority_accuracy(train.labels, test.labels),
+        "baseline_acc": baselines.nearest_centroid_accuracy(
             train.images, train.labels, test.images, test.labels, len(class_names)
         ),
         "calibration_error": metrics.expected_calibration_error(
@@ -90,7 +92,12 @@ def write_results(
 
 
 def write_plots(
-    folder: Path, predictions: Predictions, history: dict[str, list[float]], class_names: list[str], test: Split
+    folder: Path,
+    predictions: Predictions,
+    history: dict[str, list[float]],
+    val_name: str,
+    class_names: list[str],
+    test: Split,
 ) -> None:
     """Draw the four figures.
 
@@ -98,6 +105,7 @@ def write_plots(
         folder: the folder for the figures; it is created.
         predictions: the predictions for the test images.
         history: the columns of history.csv.
+        val_name: the split that its columns val_loss and val_accuracy belong to.
         class_names: the class names.
         test: the test split.
     """
@@ -106,7 +114,7 @@ def write_plots(
     confusion = metrics.confusion_matrix(test.labels, predictions.predicted_ids, len(class_names))
     folder.mkdir()
     for name, figure in (
-        ("training_history", plots.get_training_plot(history)),
+        ("training_history", plots.get_training_plot(history, val_name)),
         ("pred_preview", plots.get_pred_preview_plot(test.images, actual, predicted, predictions.confidence)),
         ("mistakes", plots.get_mistakes_plot(test.images, actual, predicted, predictions.confidence)),
         ("confusion_matrix", plots.get_confusion_matrix_plot(confusion, class_names)),

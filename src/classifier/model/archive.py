@@ -1,6 +1,6 @@
-"""The model archive: one .bentomodel file, named by its content.
+"""The model archive: one .bentomodel file, whose tag is the model's name and a hash of its content.
 
-The version is a hash of the content, so a tag identifies one model. Saving the same model twice gives the same bytes:
+So a tag identifies one model. Saving the same model twice gives the same bytes:
 archives contain no timestamps, user names or paths. An archive contains code (custom_objects.pkl is a pickle), so
 loading a model runs code.
 """
@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import lzma
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,37 @@ from classifier.model.xz import store_as_xz
 from utils.errors import UserError
 from utils.files import printable
 
-MODEL_NAME = "celestial_bodies_classifier_model"
-ARCHIVE_NAME = f"{MODEL_NAME}.bentomodel"
+DEFAULT_NAME = "celestial_bodies_classifier"  # of the project
+NAME_PATTERN = r"[a-z]([a-z0-9_]{0,48}[a-z0-9])?"  # what BentoML and DVC accept
 HASHED_FILES = ("config.json", "custom_objects.pkl", "model.weights.h5")  # architecture, transforms and labels, weights
 ALL_FILES = {*HASHED_FILES, "metadata.json", "model.yaml"}
 FIXED_TIMESTAMP = "1970-01-01T00:00:00+00:00"  # BentoML requires a creation time; the store sets the real one
 MAX_FILE_BYTES = 2**31
+
+
+def archive_name(project_dir: Path = Path()) -> str:
+    """Return the file name of the model archive: the model's name, which is the project's name with "_model".
+
+    The project's name is `name` in the `vars` of dvc.yaml.
+
+    Raises:
+        UserError: dvc.yaml or the name is not valid.
+    """
+    path = project_dir / "dvc.yaml"
+    try:
+        document = yaml.safe_load(path.read_text("utf-8"))
+        names = [entry["name"] for entry in document.get("vars", []) if "name" in entry]
+    except FileNotFoundError:  # code without the pipeline
+        names = []
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError):
+        raise UserError(f"{printable(path)} is not valid; `dvc dag` shows the error") from None
+    name = names[0] if names else DEFAULT_NAME
+    if not re.fullmatch(NAME_PATTERN, str(name)):
+        raise UserError(
+            f"{printable(path)}: vars: name: expected up to 50 lower-case letters, digits and underscores, which start "
+            f"with a letter, got {str(name)[:80]!r}"
+        )
+    return f"{name}_model.bentomodel"
 
 
 def content_version(files: dict[str, bytes]) -> str:
@@ -73,21 +99,23 @@ def read_archive(path: Path) -> dict[str, bytes]:
     try:
         files = _read_members(path)
         info = yaml.safe_load(files["model.yaml"])
-        tag, version = f"{info['name']}:{info['version']}", content_version(files)
+        name, version = info["name"], content_version(files)
         if not isinstance(info["creation_time"], str) or files.keys() != ALL_FILES:
             raise KeyError("metadata.json")
+        if not re.fullmatch(f"{NAME_PATTERN}_model", name):
+            raise KeyError("name")
     except FileNotFoundError:
         raise UserError(f"{shown} is missing; {fix}") from None
     except (tarfile.TarError, lzma.LZMAError, EOFError, yaml.YAMLError, KeyError, TypeError) as error:
         raise UserError(f"{shown} is damaged, or not a model archive of this project ({error}); {fix}") from None
-    if tag != f"{MODEL_NAME}:{version}":
-        raise UserError(f"{shown} has tag {tag}, but its content is {MODEL_NAME}:{version}; {fix}")
+    if info["version"] != version:
+        raise UserError(f"{shown} has tag {name}:{info['version']}, but its content is {name}:{version}; {fix}")
     return files
 
 
 def _read_members(path: Path) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
-    with tarfile.open(path, "r:xz") as archive:
+    with lzma.open(path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
         for entry in archive:
             name = entry.name.removeprefix("./")  # as `bentoml models export` writes them
             if entry.isdir() and name in ("", "."):
@@ -96,4 +124,6 @@ def _read_members(path: Path) -> dict[str, bytes]:
             if name not in ALL_FILES or content is None:
                 raise UserError(f"{printable(path)} contains an unexpected file '{printable(entry.name)}'")
             files[name] = content.read()
+        if stream.read(1):  # at the end, lzma checks all checksums
+            raise tarfile.ReadError("data after the last file")
     return files

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classifier.model.archive import ARCHIVE_NAME
+from classifier.model.archive import archive_name
 
 if TYPE_CHECKING:
     import bentoml
@@ -20,7 +20,8 @@ MAX_BATCH_SIZE = BATCH_SIZES[-1]
 
 def default_archive_path() -> Path:
     """Return the archive that the environment variable MODEL names, or the one in model/."""
-    return Path(os.environ.get("MODEL") or Path(__file__).resolve().parents[3] / "model" / ARCHIVE_NAME)
+    project_dir = Path(__file__).resolve().parents[3]
+    return Path(os.environ.get("MODEL") or project_dir / "model" / archive_name(project_dir))
 
 
 class Predictor:

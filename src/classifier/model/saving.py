@@ -3,15 +3,20 @@
 import functools
 import inspect
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from classifier import images
+from classifier import decoding
 from classifier.evaluation import card
+from classifier.images import preprocess
 from classifier.model import store
 from classifier.model.archive import FIXED_TIMESTAMP, canonical_json, content_version, drop_keys, write_archive
+from classifier.predictions import postprocess
 
 if TYPE_CHECKING:
     import keras
@@ -33,13 +38,14 @@ def save_model(
         image_size: (height, width) in pixels.
         grayscale: the images have one channel instead of three.
         metadata: parameters, scores and data. `bentoml models get` shows it, with classes, image size and model card.
-        path: the archive file.
+        path: the archive file; its name without the extension becomes the model's name.
     """
     metadata = {"classes": class_names, "image_size": list(image_size), "grayscale": grayscale, **metadata}
     # A copy without the optimizer, which is two thirds of the weights file.
     inference_model = type(model).from_config(model.get_config())
     inference_model.set_weights(model.get_weights())
     files = store.save_with_bentoml(
+        path.stem,
         inference_model,
         labels={
             "task": "image-classification",
@@ -49,11 +55,11 @@ def save_model(
         },
         custom_objects={
             "preprocess": functools.partial(
-                PickleBySource("preprocess"), image_size=list(image_size), grayscale=grayscale
+                PickleBySource(preprocess, decoding), image_size=list(image_size), grayscale=grayscale
             ),
-            "postprocess": functools.partial(PickleBySource("postprocess"), labels=list(class_names)),
+            "postprocess": functools.partial(PickleBySource(postprocess), labels=list(class_names)),
         },
-        metadata={**metadata, "model_card": card.model_card(metadata)},
+        metadata={**metadata, "model_card": card.model_card(metadata, path.stem)},
     )
     files["config.json"] = canonical_json(drop_keys(json.loads(files["config.json"]), "shared_object_id"))  # an address
     files["metadata.json"] = canonical_json({**json.loads(files["metadata.json"]), "date_saved": FIXED_TIMESTAMP})
@@ -68,18 +74,22 @@ def save_model(
 
 
 class PickleBySource:
-    """A function of `classifier.images` that pickles as source text.
+    """A function that pickles as the source text of its module and of the modules that this one imports.
 
-    Bytecode does not load on another Python version, and an import would need this repository.
+    Bytecode does not load on another Python version, and an import would need this repository. The texts run in one
+    scope, so the imports between them are left out.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, function: Callable[..., Any], *modules: ModuleType) -> None:
+        self.function = function
+        self.files = [Path(inspect.getfile(module)) for module in modules] + [Path(inspect.getfile(function))]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
-        return getattr(images, self.name)(*args, **kwargs)
+        return self.function(*args, **kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        expression = f"exec(compile(source, 'images.py', 'exec'), scope) or scope['{self.name}']"
-        return eval, (expression, {"source": inspect.getsource(images), "scope": {"__name__": "images"}})
+        source = "\n\n".join(re.sub(r"(?m)^from classifier\..*\n", "", file.read_text("utf-8")) for file in self.files)
+        name, module = self.function.__name__, self.files[-1]
+        expression = f"exec(compile(source, '{module.name}', 'exec'), scope) or scope['{name}']"
+        return eval, (expression, {"source": source, "scope": {"__name__": module.stem}})

@@ -19,7 +19,6 @@ from classifier.model.archive import (
     ALL_FILES,
     FIXED_TIMESTAMP,
     HASHED_FILES,
-    MODEL_NAME,
     content_version,
     read_archive,
 )
@@ -83,8 +82,8 @@ def _import_bentoml() -> Any:
     return bentoml
 
 
-def save_with_bentoml(model: "keras.Model", **options: Any) -> dict[str, bytes]:
-    """Return the files that `bentoml.keras.save_model` writes, by name; the user's store is unchanged."""
+def save_with_bentoml(name: str, model: "keras.Model", **options: Any) -> dict[str, bytes]:
+    """Return the files that `bentoml.keras.save_model` writes, by file name; the user's store is unchanged."""
     bentoml = _import_bentoml()
     from bentoml._internal.configuration.containers import BentoMLContainer
     from bentoml._internal.models import ModelStore
@@ -94,7 +93,7 @@ def save_with_bentoml(model: "keras.Model", **options: Any) -> dict[str, bytes]:
         BentoMLContainer.model_store.set(ModelStore(tmp_dir))  # a temporary store, because the tag is not known yet
         try:
             saved = bentoml.keras.save_model(
-                f"{MODEL_NAME}:draft", model, signatures={"predict": {"batchable": True, "batch_dim": 0}}, **options
+                f"{name}:draft", model, signatures={"predict": {"batchable": True, "batch_dim": 0}}, **options
             )
             return {file.name: file.read_bytes() for file in Path(saved.path).iterdir() if file.is_file()}
         finally:
@@ -136,7 +135,7 @@ def add_to_store(files: dict[str, bytes]) -> str:
 def _write_entry(entry: Path, files: dict[str, bytes]) -> None:
     from bentoml._internal.configuration.containers import BentoMLContainer
 
-    tmp_dir = Path(tempfile.mkdtemp(dir=BentoMLContainer.tmp_bento_store_dir.get(), prefix=f"{MODEL_NAME}-"))
+    tmp_dir = Path(tempfile.mkdtemp(dir=BentoMLContainer.tmp_bento_store_dir.get(), prefix="model-"))
     try:
         for name, content in files.items():
             (tmp_dir / name).write_bytes(content)

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from classifier.config import TrainParams
+from classifier.data.dataset import validation_split
 from classifier.model.batches import ImageBatches
 from classifier.model.distributed import ShardedImageBatches, get_topology
 from utils.errors import UserError
@@ -35,7 +36,10 @@ class ProgressLogger(keras.callbacks.Callback):
 def train_model(
     model: "keras.Model", prepared_dir: Path, params: TrainParams, history_path: Path | None
 ) -> dict[str, float]:
-    """Train the model and return the metrics of the last epoch.
+    """Train the model and return the metrics of the last epoch, or with `patience` of the best one.
+
+    With `patience`, training stops after that many epochs without a lower val_loss, and the model gets the weights of
+    the epoch with the lowest val_loss.
 
     Args:
         model: from uint8 images to logits.
@@ -49,7 +53,7 @@ def train_model(
     is_distributed = get_topology().device_count > 1
     batches = ShardedImageBatches if is_distributed else ImageBatches
     train_ds = batches(prepared_dir / "train", params.batch_size, params.seed)
-    val_ds = batches(prepared_dir / "test", VALIDATION_BATCH_SIZE)
+    val_ds = batches(prepared_dir / validation_split(prepared_dir), VALIDATION_BATCH_SIZE)
     _compile(model, params, len(train_ds), is_distributed)
 
     callbacks: list[keras.callbacks.Callback] = [keras.callbacks.TerminateOnNaN(raise_error=True)]
@@ -58,6 +62,9 @@ def train_model(
         callbacks.append(keras.callbacks.CSVLogger(history_path))
         if not is_terminal:
             callbacks.append(ProgressLogger(params.epochs))
+    if params.patience:
+        stopping = keras.callbacks.EarlyStopping("val_loss", patience=params.patience, restore_best_weights=True)
+        callbacks.append(stopping)
     fix = "use a smaller train.lr in params.yaml"
     try:
         history: Any = model.fit(
@@ -71,10 +78,11 @@ def train_model(
         if "loss encountered" not in str(error):
             raise
         raise UserError(f"the loss is not finite; {fix}") from None
-    metrics = {name: values[-1] for name, values in history.history.items()}
-    if not all(map(math.isfinite, metrics.values())):
-        raise UserError(f"val_loss is {metrics['val_loss']}, which is not finite; {fix}")
-    return metrics
+    val_losses = history.history["val_loss"]
+    if not_finite := [loss for loss in val_losses if not math.isfinite(loss)]:
+        raise UserError(f"val_loss is {not_finite[0]}, which is not finite; {fix}")
+    epoch = val_losses.index(min(val_losses)) if params.patience else -1
+    return {name: values[epoch] for name, values in history.history.items()}
 
 
 def _compile(model: "keras.Model", params: TrainParams, steps_per_epoch: int, is_distributed: bool) -> None:

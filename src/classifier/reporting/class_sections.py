@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from classifier.data.counts import count_warnings
 from classifier.reporting.formatting import NEW_CLASS, REMOVED_CLASS, better_or_worse, collapsible_table, percent
 from classifier.reporting.snapshot import Snapshot
 from classifier.reporting.statistics import Comparison, PairedChange
@@ -52,6 +53,20 @@ class ClassDelta:
             return REMOVED_CLASS
         agrees = self.f1_change * (self.change.num_gained - self.change.num_lost) > 0
         return better_or_worse(self.f1_change > 0) if agrees and self.change.is_significant else ""
+
+
+def balance_section(head: Snapshot) -> str:
+    """Return a line with the balanced accuracy and the majority-class baseline, then warnings about the classes."""
+    balanced, majority = head.metric("balanced_acc"), head.metric("majority_acc")
+    if balanced is None or majority is None:
+        return ""
+    supports = {name: {"test": int(head.metric("classes", name, "support") or 0)} for name in head.class_names}
+    lines = [
+        f"**Balance:** the balanced accuracy, the mean recall of all classes, is {percent(balanced)}. A model that "
+        f"always predicts the most common class has an accuracy of {percent(majority)}.",
+        *(f"⚠️ {warning}" for warning in count_warnings(supports, code_span)),
+    ]
+    return "\n\n".join(lines)
 
 
 def classes_section(base: Snapshot, head: Snapshot, comparison: Comparison) -> str:

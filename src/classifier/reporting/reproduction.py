@@ -71,10 +71,14 @@ def _list_changed_inputs(committed: Snapshot, new: Snapshot, changed_files: list
     deps = [dep["path"] for snapshot in (committed, new) for dep in list_entries(snapshot.lock, "deps")]
     names = [
         *_changed_keys(stage_inputs(committed.lock), stage_inputs(new.lock)),
-        *(f"params.yaml: {key}" for key in _changed_keys(committed.params, new.params)),
+        *(f"params.yaml: {key}" for key in _changed_keys(committed.params, new.params) if not _is_gate(key)),
         *(path for path in changed_files if _is_in(path.removesuffix(".dvc"), deps)),
     ]
     return list(dict.fromkeys(names))
+
+
+def _is_gate(key: str) -> bool:
+    return key.startswith("evaluate.")  # no stage reads it
 
 
 def _find_difference(committed: Snapshot, new: Snapshot) -> str:

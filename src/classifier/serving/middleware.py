@@ -24,7 +24,7 @@ SECURITY_HEADERS = {
 }
 SWAGGER_HTML = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>API of the celestial bodies classifier</title><link rel="icon" href="data:,">
+<title>API documentation</title><link rel="icon" href="data:,">
 <link rel="stylesheet" href="static_content/swagger-ui.css"><div id="api"></div>
 <script src="static_content/swagger-ui-bundle.js"></script>
 <script>SwaggerUIBundle({url: "docs.json", dom_id: "#api", validatorUrl: null})</script></html>

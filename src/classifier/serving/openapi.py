@@ -5,8 +5,7 @@ from typing import Any
 
 import attrs
 
-TITLE = "Celestial bodies classifier"
-DESCRIPTION = "Predicts the celestial body in an image. Images are not stored. [The page](./)"
+DESCRIPTION = "Predicts the class of an image. Images are not stored. [The page](./)"
 ERRORS = {
     400: "Not a readable image",
     413: "The request is too large",
@@ -17,7 +16,7 @@ ERRORS = {
 ERROR_SCHEMA = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 
 
-def describe_api(specification: Any, routes: Iterable[str], version: str) -> Any:
+def describe_api(specification: Any, routes: Iterable[str], title: str, version: str) -> Any:
     """Return BentoML's specification with this service's title, version and error responses.
 
     BentoML describes other error responses than `classifier.serving.uploads.error_response` returns.
@@ -25,6 +24,7 @@ def describe_api(specification: Any, routes: Iterable[str], version: str) -> Any
     Args:
         specification: the `openapi_spec` of a `bentoml.Service`.
         routes: the paths of the API's methods.
+        title: the title of the service.
         version: the version of the model.
     """
     error_responses = {
@@ -34,5 +34,5 @@ def describe_api(specification: Any, routes: Iterable[str], version: str) -> Any
     for route in routes:
         operation = specification.paths[route].post
         operation["responses"] = {200: operation["responses"][200], **error_responses}
-    info = attrs.evolve(specification.info, title=TITLE, version=version, description=DESCRIPTION, contact=None)
+    info = attrs.evolve(specification.info, title=title, version=version, description=DESCRIPTION, contact=None)
     return attrs.evolve(specification, info=info)

@@ -1,0 +1,34 @@
+"""Warnings about the number of images of each class, for `prepare.py`, the model card and the report."""
+
+from collections.abc import Callable, Mapping
+
+from utils.files import printable
+
+MAX_IMBALANCE = 10  # times as many images in the largest class as in the smallest
+MIN_TEST_IMAGES = 5  # one wrong prediction of fewer images changes the recall of the class by more than 20 points
+MAX_NAMES = 10
+
+
+def count_warnings(counts: Mapping[str, Mapping[str, int]], quote: Callable[[str], str] = printable) -> list[str]:
+    """Return one sentence each if the classes are very unequal, and if classes have few test images.
+
+    Args:
+        counts: for each class, the number of its images in each split.
+        quote: formats the name of a class.
+    """
+    totals = {name: sum(splits.values()) for name, splits in counts.items()}
+    largest, smallest = max(totals, key=totals.__getitem__), min(totals, key=totals.__getitem__)
+    warnings = []
+    ratio = totals[largest] / max(totals[smallest], 1)
+    if ratio > MAX_IMBALANCE:
+        warnings.append(
+            f"The classes are unequal: {quote(largest)} has {ratio:,.0f} times as many images as {quote(smallest)}. "
+            "Look at the balanced accuracy, not at the accuracy alone."
+        )
+    if few := {name: splits["test"] for name, splits in counts.items() if splits["test"] < MIN_TEST_IMAGES}:
+        names = ", ".join(f"{quote(name)} ({count})" for name, count in [*few.items()][:MAX_NAMES])
+        more = f" and {len(few) - MAX_NAMES} more" if len(few) > MAX_NAMES else ""
+        warnings.append(
+            f"Classes with fewer than {MIN_TEST_IMAGES} test images: {names}{more}. Their scores say little."
+        )
+    return warnings

@@ -1,0 +1,51 @@
+"""Accuracies that a model must exceed: those of classifiers that learn almost nothing."""
+
+import numpy as np
+
+
+def majority_accuracy(train_labels: np.ndarray, test_labels: np.ndarray) -> float:
+    """Return the accuracy of a baseline: each test image gets the most common class of the training images.
+
+    Args:
+        train_labels: integer array of shape (N,).
+        test_labels: integer array of shape (M,).
+    """
+    majority_class = np.bincount(train_labels).argmax()
+    return int((test_labels == majority_class).sum()) / len(test_labels)
+
+
+def nearest_centroid_accuracy(
+    train_images: np.ndarray,
+    train_labels: np.ndarray,
+    test_images: np.ndarray,
+    test_labels: np.ndarray,
+    num_classes: int,
+    batch_size: int = 512,
+) -> float:
+    """Return the accuracy of a baseline: each test image gets the class whose mean training image is nearest.
+
+    The mean images are rounded to integers, so that all sums are exact in float64, in any order.
+
+    Args:
+        train_images: uint8 array of shape (N, height, width, channels).
+        train_labels: integer array of shape (N,).
+        test_images: uint8 array of shape (M, height, width, channels).
+        test_labels: integer array of shape (M,).
+        num_classes: the number of classes.
+        batch_size: the number of images that are in memory at a time.
+    """
+    num_values = int(np.prod(train_images.shape[1:]))
+    sums = np.zeros((num_classes, num_values))
+    for i in range(0, len(train_images), batch_size):
+        is_member = np.arange(num_classes)[:, np.newaxis] == train_labels[i : i + batch_size]
+        batch = train_images[i : i + batch_size].reshape(-1, num_values)
+        sums += is_member.astype(np.float64) @ batch.astype(np.float64)
+    counts = np.bincount(train_labels, minlength=num_classes)
+    centroids = np.rint(sums / np.maximum(counts, 1)[:, np.newaxis])
+    num_correct = 0
+    for i in range(0, len(test_images), batch_size):
+        batch = test_images[i : i + batch_size].reshape(-1, num_values).astype(np.float64)
+        # Squared distances without the square of the image, which is equal for all classes.
+        distances = (centroids**2).sum(axis=1) - 2 * batch @ centroids.T
+        num_correct += int((distances.argmin(axis=1) == test_labels[i : i + batch_size]).sum())
+    return num_correct / len(test_images)

@@ -1,0 +1,31 @@
+"""Fixtures for tests of the report."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import report
+from support.commands import run_ok
+from support.reports import BEFORE, commit_results
+
+
+@pytest.fixture
+def make_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """A function that returns the report about tmp_path; the hash of the base commit is replaced by BASE."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(base: str = "HEAD") -> str:
+        assert report.main(base, verify=False) == 0
+        name = run_ok(tmp_path, "git", "rev-parse", "--short", base).strip()
+        return capsys.readouterr().out.replace(name, "BASE").replace("\u00a0", " ")
+
+    return make
+
+
+@pytest.fixture
+def committed(tmp_path: Path) -> Path:
+    """A repository with committed results."""
+    return commit_results(tmp_path, BEFORE)

@@ -1,0 +1,62 @@
+"""Parameters that the tutorial's params.yaml does not have: their defaults, and their ranges."""
+
+from pathlib import Path
+
+import pytest
+
+from classifier.config import PrepareParams, TrainParams, load_params
+from utils.errors import UserError
+
+PREPARE = {"seed": "77", "split": "0.2", "image_size": "[32, 32]", "grayscale": "false"}
+TRAIN = {"seed": "77", "lr": "0.1", "epochs": "5", "conv_size": "32", "dense_size": "64"}
+
+
+def load(tmp_path: Path, key: str, value: str) -> object:
+    """Load params.yaml with one more key, and return its value."""
+    name, _, option = key.partition(".")
+    section, values = (PrepareParams, PREPARE) if name == "prepare" else (TrainParams, TRAIN)
+    lines = "".join(f"  {key}: {value}\n" for key, value in {**values, option: value}.items())
+    (tmp_path / "params.yaml").write_text(f"{name}:\n{lines}")
+    return getattr(load_params(section, tmp_path / "params.yaml"), option)
+
+
+def test_options_have_defaults(tmp_path: Path) -> None:
+    text = "".join(f"  {key}: {value}\n" for key, value in PREPARE.items())
+    (tmp_path / "params.yaml").write_text(f"prepare:\n{text}")
+    assert load_params(PrepareParams, tmp_path / "params.yaml").validation == 0.1
+    text = "".join(f"  {key}: {value}\n" for key, value in TRAIN.items())
+    (tmp_path / "params.yaml").write_text(f"train:\n{text}")
+    params = load_params(TrainParams, tmp_path / "params.yaml")
+    assert (params.batch_size, params.patience, params.output_classes) == (32, None, None)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("prepare.validation", "0", 0),
+        ("prepare.validation", "0.3", 0.3),
+        ("train.patience", "null", None),
+        ("train.patience", "3", 3),
+        ("train.output_classes", "2", 2),
+        ("train.output_classes", "null", None),
+    ],
+)
+def test_option_in_its_range_is_accepted(tmp_path: Path, key: str, text: str, value: object) -> None:
+    assert load(tmp_path, key, text) == value
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "message"),
+    [
+        ("prepare.validation", "1", "expected a number from 0 to below 1, got 1"),
+        ("prepare.validation", "-0.1", "expected a number from 0 to below 1, got -0.1"),
+        ("prepare.validation", "null", "expected a number from 0 to below 1, got None"),
+        ("train.patience", "0", "expected a whole number from 1 to 100000, got 0"),
+        ("train.patience", "2.5", "expected a whole number from 1 to 100000, got 2.5"),
+        ("train.output_classes", "1", "expected a whole number from 2 to 100000, got 1"),
+    ],
+)
+def test_option_out_of_range_is_an_error_that_names_it(tmp_path: Path, key: str, text: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        load(tmp_path, key, text)
+    assert str(error.value) == f"{tmp_path}/params.yaml: {key}: {message}"

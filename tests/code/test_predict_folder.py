@@ -1,0 +1,31 @@
+"""predict.py FOLDER: which files are images, and which are counted as skipped."""
+
+from pathlib import Path
+
+import pytest
+
+import predict
+from utils.errors import UserError
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def test_expand_paths_counts_skipped_files_of_each_folder_on_stderr(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    touch(tmp_path, "a/1.jpg", "a/2.nef", "a/x/3.NEF", "a/notes.txt", "a/.DS_Store", "b/4.jpg", "b/.DS_Store")
+    files = predict.expand_paths([tmp_path / "a", tmp_path / "b"])
+    assert files == [tmp_path / "a/1.jpg", tmp_path / "b/4.jpg"]
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert f"warning: {tmp_path}/a: 4 files are skipped: .nef: 2 (convert to JPEG), .txt: 1, hidden: 1\n" in err
+
+
+def test_expand_paths_of_a_folder_with_other_files_only_names_them(tmp_path: Path) -> None:
+    touch(tmp_path, "1.nef", "2.svg")
+    with pytest.raises(UserError, match=r"contains no images; other files: .nef: 1 \(convert to JPEG\), .svg: 1"):
+        predict.expand_paths([tmp_path])

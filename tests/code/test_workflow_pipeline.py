@@ -1,0 +1,118 @@
+"""The pipeline job of the GitHub workflow: its commands, taken from the YAML, do their work."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.commands import ROOT, run, run_ok
+from support.projects import commit_all
+from support.s3 import s3_server
+from support.workflows import CHECK, GET_IMAGES, HAS_REMOTE, IS_PUSH_WITH_REMOTE, PUSH, TEST, read_steps
+
+pytestmark = pytest.mark.slow
+
+SMALL_SAMPLE = {"RENDER_PER_CLASS": "12", "RENDER_SIZE": "48"}
+
+
+@pytest.fixture
+def upstream(tmp_path: Path, trained: Path) -> Path:
+    """The trained project as a repository on GitHub, with everything that is in Git."""
+    folder = tmp_path / "upstream"
+    run_ok(tmp_path, "git", "clone", "-q", str(trained), str(folder))
+    for name in (".ci", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in (".dvc/config", ".dvc/.gitignore", ".gitignore", ".pytest.ini", "requirements-freeze.txt"):
+        shutil.copy(ROOT / name, folder / name)
+    commit_all(folder, "workflow")
+    return folder
+
+
+def checkout(upstream: Path) -> Path:
+    """Clone as actions/checkout does. The environment exists already, because installing it takes minutes."""
+    clone = upstream.parent / "clone"
+    run_ok(upstream, "git", "clone", "-q", "--depth=2", f"file://{upstream}", str(clone))
+    (clone / ".venv/bin").mkdir(parents=True)
+    python = clone / ".venv/bin/python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    (clone / ".venv/bin/activate").write_text(f"PATH={Path(sys.executable).parent}:$PATH\n")
+    return clone
+
+
+def test_pipeline_without_secrets_draws_the_sample_and_reproduces_the_results(upstream: Path) -> None:
+    clone = checkout(upstream)
+    artifact_url = "https://example.invalid/7"
+    steps = read_steps("mlops.yaml", "pipeline", {"steps.figures.outputs.artifact-url": artifact_url})
+    assert list(steps) == ["Install", GET_IMAGES, "Run the pipeline", "Report", TEST, CHECK]
+    printed = {
+        name: step.run_ok(clone, PIP_NO_INDEX="1", **SMALL_SAMPLE)  # pip only checks that everything is installed
+        for name, step in steps.items()
+    }
+    assert printed[CHECK].startswith("Reproduced to the byte: ")
+    report = (clone / "report.md").read_text()
+    assert re.match(r"🟢 \*\*Reproduced to the byte:\*\* .*\n\n### Same accuracy as ", report)
+    assert report.endswith(f"\n[Figures and predictions]({artifact_url})\n")
+    assert (clone.parent / "summary.md").read_text() == report
+
+    # Other bytes with the same quality, as another processor may give: no error.
+    lock, metrics = clone / "dvc.lock", clone / "evaluation/metrics.json"
+    committed = lock.read_text(), metrics.read_text()
+    lock.write_text(re.sub(r"(?m)^( +)size: ", r"\1size: 1", committed[0]))
+    metrics.write_text(re.sub(r'"val_loss": [\d.]+', '"val_loss": 0.5', committed[1]))
+    run_ok(clone, "git", "add", "dvc.lock")  # as DVC's autostage does
+    assert steps[CHECK].run_ok(clone).startswith("Reproduced in effect: ")
+
+    metrics.write_text(re.sub(r'"val_acc": [\d.]+', '"val_acc": 0.01', committed[1]))
+    result = steps[CHECK].run(clone)
+    assert result.returncode == 1
+    assert result.stdout.startswith("Not reproduced: the accuracy differs by more than 0.02")
+    assert "dvc.lock, evaluation/metrics.json" in result.stdout
+    assert "\n::error::The committed results are not reproduced, or the model fails a quality gate" in result.stdout
+
+
+def test_pipeline_with_a_remote_pulls_and_pushes(upstream: Path, trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / ".dvc/cache", upstream / ".dvc/cache")
+    with s3_server(tmp_path / "s3") as (url, _):
+        context = {
+            "vars.DVC_REMOTE_URL": "s3://bucket/models",
+            "vars.DVC_REMOTE_ENDPOINTURL": url,
+            "secrets.AWS_ACCESS_KEY_ID": "KEY",
+            "secrets.AWS_SECRET_ACCESS_KEY": "SECRET",
+        }
+        steps = read_steps("mlops.yaml", "pipeline", context, HAS_REMOTE, IS_PUSH_WITH_REMOTE)
+        activate = upstream / ".venv/bin/activate"
+        activate.parent.mkdir(parents=True)
+        activate.write_text("")
+        for name in ("Use the remote", PUSH):
+            steps[name].run_ok(upstream)
+        clone = checkout(upstream)
+        for name in ("Use the remote", GET_IMAGES, "Run the pipeline", CHECK, PUSH):
+            printed = steps[name].run_ok(clone)
+            assert "Drawing the sample" not in printed and "Running stage" not in printed
+        assert (clone / "evaluation/plots/confusion_matrix.png").is_file()
+        assert run(clone, "git", "grep", "SECRET").returncode == 1
+        assert run_ok(clone, "git", "status", "--porcelain") == ""
+
+
+def test_get_images_without_a_remote_does_not_replace_own_images_by_the_sample(upstream: Path) -> None:
+    data = upstream / "data/raw.dvc"
+    data.write_text(re.sub(r"md5: \w+", f"md5: {'0' * 32}", data.read_text(), count=1))
+    commit_all(upstream, "own images")
+    steps = read_steps("mlops.yaml", "pipeline", {})
+    result = steps[GET_IMAGES].run(checkout(upstream), **SMALL_SAMPLE)
+    assert result.returncode == 1
+    errors = [line for line in result.stdout.splitlines() if line.startswith("::error::")]
+    assert len(errors) == 1 and "set DVC_REMOTE_URL and its secrets" in errors[0]
+
+
+def test_report_of_the_first_commit_compares_it_with_itself(upstream: Path, trained: Path) -> None:
+    clone = checkout(upstream)
+    for path in ("evaluation", "model"):
+        shutil.copytree(trained / path, clone / path, dirs_exist_ok=True)
+    shutil.rmtree(clone / ".git")
+    run_ok(clone, "git", "init", "-q")
+    commit_all(clone, "first")
+    read_steps("mlops.yaml", "pipeline", {})["Report"].run_ok(clone)
