@@ -24,7 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from classifier.data.silence import silence_decoders
-from classifier.data.skipped import describe_skipped, has_image_extension, skipped_kind, warn_about_skipped
+from classifier.data.skipped import describe_skipped, is_image_name, skipped_kind, warn_about_skipped
 from classifier.model import store
 from classifier.model.predictor import MAX_BATCH_SIZE, Predictor, default_archive_path
 from utils.cli import make_parser, run_cli
@@ -75,7 +75,7 @@ def list_folder(folder: Path) -> list[Path]:
     for parent, subfolders, names in os.walk(folder):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in sorted(names):
-            if has_image_extension(name) and not name.startswith("."):
+            if is_image_name(name):
                 images.append(Path(parent, name))
             else:
                 skipped[skipped_kind(name)] += 1

@@ -61,9 +61,7 @@ def main(raw_dir: Path, prepared_dir: Path) -> None:
         print_warning(message)
     if grouping.divided_labels:
         names = shorten_list([class_names[label] for label in grouping.divided_labels])
-        print_warning(
-            f"so many images are near-duplicates that some of them are in different sets, in the classes {names}"
-        )
+        print_warning(f"these classes have so many near-duplicates that some of them are in different sets: {names}")
     height, width = params.image_size
     print(
         f"{len(dataset.paths)} images of {len(class_names)} classes: "

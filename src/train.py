@@ -32,7 +32,8 @@ def main(prepared_dir: Path, model_dir: Path) -> None:
     params, archive_path = load_params(TrainParams), model_dir / archive_name()
     class_names, train = load_split(prepared_dir, "train")
     image_shape = train.images.shape[1:]
-    for name in (validation_split(prepared_dir), "test"):
+    val_name = validation_split(prepared_dir)
+    for name in (val_name, "test"):
         _, split = load_split(prepared_dir, name)
         if split.images.shape[1:] != image_shape:
             raise UserError(f"{prepared_dir}: train and {name} images have different shapes; run `dvc repro` again")
@@ -41,7 +42,7 @@ def main(prepared_dir: Path, model_dir: Path) -> None:
             f"params.yaml: train.output_classes: expected {len(class_names)}, the number of classes in "
             f"{prepared_dir}, got {params.output_classes}"
         )
-    if params.patience and validation_split(prepared_dir) == "test":
+    if params.patience and val_name == "test":
         raise UserError(
             f"params.yaml: train.patience: {prepared_dir} has no validation images to stop by; set prepare.validation "
             "above 0, or remove train.patience"

@@ -72,15 +72,15 @@ def load_as_8bit(image: Image.Image, min_side: int, num_bytes: int) -> tuple[Ima
 
     Args:
         image: an image whose pixels are not decoded yet, or any other Pillow image.
-        min_side: a JPEG is decoded at the smallest scale that has at least this width and height.
-        num_bytes: memory that is in use already, for the file.
+        min_side: a JPEG is decoded at the smallest scale at which width and height are at least this number of pixels.
+        num_bytes: the memory that the file takes.
 
     Returns:
-        The image, and its exact (width, height), which are not integers if the scale is not a divisor. Transparency is
-        mode RGBa.
+        The image, and its (width, height) at the reduced scale, not rounded to whole pixels. An image with transparency
+        has the mode RGBa.
 
     Raises:
-        ValueError: the image needs more than MAX_PIXELS or MAX_DECODE_BYTES.
+        ValueError: the image has more than MAX_PIXELS, or decoding it needs more than MAX_DECODE_BYTES.
     """
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,}")

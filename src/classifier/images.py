@@ -51,8 +51,8 @@ def preprocess(
         scales them.
 
     Raises:
-        ValueError: the image cannot be decoded, has another format than those in FORMATS, or needs more than
-            MAX_PIXELS or MAX_DECODE_BYTES.
+        ValueError: the image cannot be decoded, has another format than those in FORMATS, or exceeds MAX_PIXELS
+            or MAX_DECODE_BYTES.
         FileNotFoundError, PermissionError: the path cannot be opened.
     """
     if isinstance(image, (str, os.PathLike)):

@@ -110,10 +110,8 @@ def dask_pool(address: str) -> Iterator[Pool]:
             f"{DASK_ADDRESS_VAR} is set, but Dask is not installed: pip install distributed (.github/DEPLOYMENT.md)"
         ) from None
 
-    for logger in (
-        "distributed",
-        "distributed.client",
-    ):  # errors are reported below; Dask gives the second its own level
+    # Errors are reported below. Dask sets the second level itself, so the first one does not cover it.
+    for logger in ("distributed", "distributed.client"):
         logging.getLogger(logger).setLevel(logging.CRITICAL)
     # Send this project's modules to the workers, which have no copy of this repository.
     for name, module in list(sys.modules.items()):

@@ -1,13 +1,24 @@
-"""Fixtures for tests of the report."""
+"""Fixtures for several tests."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import report
 from support.commands import run_ok
 from support.reports import BEFORE, commit_results
+from utils import seed
+
+
+@pytest.fixture(scope="session")
+def keras() -> Any:
+    """Keras as the stages load it. It imports TensorFlow, so tests that use it are slow."""
+    seed.set_seed(0)
+    import keras
+
+    return keras
 
 
 @pytest.fixture

@@ -8,24 +8,21 @@ import pytest
 from PIL import Image
 
 from support.commands import PREPARE, run_ok
-from support.projects import SMALL_PARAMS, copy_project
+from support.projects import SMALL_PARAMS, make_cats_and_dogs
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """20 scenes in each of two classes; each scene as a JPEG, a smaller one, and one of lower quality."""
-    project = copy_project(tmp_path / "project")
-    rng = np.random.default_rng(0)
-    for class_name in ("cat", "dog"):
-        folder = project / "data/raw" / class_name
-        folder.mkdir(parents=True)
-        for i in range(20):
-            coarse = Image.fromarray(rng.integers(20, 220, (6, 8, 3), np.uint8))
-            scene = coarse.resize((160, 120), Image.Resampling.BICUBIC)
-            scene.save(folder / f"{i}_original.jpg", quality=95)
-            scene.resize((80, 60)).save(folder / f"{i}_small.jpg")
-            scene.save(folder / f"{i}_low.jpg", quality=40)
-    return project
+
+    def save(path: Path, rng: np.random.Generator) -> None:
+        coarse = Image.fromarray(rng.integers(20, 220, (6, 8, 3), np.uint8))
+        scene = coarse.resize((160, 120), Image.Resampling.BICUBIC)
+        scene.save(f"{path}_original.jpg", quality=95)
+        scene.resize((80, 60)).save(f"{path}_small.jpg")
+        scene.save(f"{path}_low.jpg", quality=40)
+
+    return make_cats_and_dogs(tmp_path / "project", 20, save)
 
 
 def scenes(project: Path) -> dict[str, set[str]]:

@@ -8,20 +8,17 @@ import pytest
 from PIL import Image
 
 from support.commands import PREPARE, assert_fails, run
-from support.projects import copy_project
+from support.projects import make_cats_and_dogs
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A project with 30 images of noise in each of two classes, which gives no warning."""
-    project = copy_project(tmp_path / "project")
-    rng = np.random.default_rng(0)
-    for class_name in ("cat", "dog"):
-        folder = project / "data/raw" / class_name
-        folder.mkdir(parents=True)
-        for i in range(30):
-            Image.fromarray(rng.integers(0, 256, (30, 30, 3), np.uint8)).save(folder / f"{i}.png")
-    return project
+
+    def save(path: Path, rng: np.random.Generator) -> None:
+        Image.fromarray(rng.integers(0, 256, (30, 30, 3), np.uint8)).save(path.with_suffix(".png"))
+
+    return make_cats_and_dogs(tmp_path / "project", 30, save)
 
 
 def warnings_of(project: Path) -> list[str]:

@@ -80,6 +80,11 @@ def list_files(*patterns: str) -> list[str]:
     return [file for file in files if (ROOT / file).exists()]
 
 
+def test_no_tracked_file_is_a_link() -> None:
+    modes = subprocess.run(("git", "ls-files", "--stage"), cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert not [line for line in modes.splitlines() if not line.startswith("100")]
+
+
 def test_top_level_contains_only_the_agreed_files() -> None:
     assert {path.split("/")[0] for path in list_files() if not path.startswith(".")} <= {
         "src", "data", "model", "evaluation", "tests", "params.yaml", "dvc.yaml", "dvc.lock",

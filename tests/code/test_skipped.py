@@ -9,7 +9,7 @@ from classifier.data.skipped import (
     ADVICE,
     MAX_EXTENSIONS,
     describe_skipped,
-    has_image_extension,
+    is_image_name,
     skipped_kind,
     warn_about_skipped,
 )
@@ -19,8 +19,8 @@ from classifier.decoding import IMAGE_EXTENSIONS
 @pytest.mark.parametrize(
     ("name", "expected"), [("a.jpg", True), ("a.TIFF", True), ("a.b.webp", True), ("a.svg", False), ("jpg", False)]
 )
-def test_has_image_extension_ignores_case(name: str, expected: bool) -> None:
-    assert has_image_extension(name) is expected
+def test_is_image_name_ignores_case(name: str, expected: bool) -> None:
+    assert is_image_name(name) is expected
 
 
 @pytest.mark.parametrize(

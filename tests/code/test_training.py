@@ -12,20 +12,12 @@ import train
 from classifier.config import TrainParams
 from support.datasets import constant_images, write_split
 from support.projects import SMALL_PARAMS
-from utils import files, seed
+from utils import files
 from utils.errors import UserError
 
 pytestmark = pytest.mark.slow  # imports TensorFlow
 
 PARAMS = TrainParams(seed=1, lr=0.01, epochs=2, batch_size=4, conv_size=1, dense_size=2, output_classes=2)
-
-
-@pytest.fixture(scope="module")
-def keras() -> Any:
-    seed.set_seed(0)
-    import keras
-
-    return keras
 
 
 @pytest.fixture

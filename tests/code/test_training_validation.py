@@ -10,21 +10,12 @@ import train
 from classifier.config import TrainParams
 from support.datasets import constant_images, write_split
 from support.projects import SMALL_PARAMS
-from utils import seed
 from utils.errors import UserError
 
 pytestmark = pytest.mark.slow  # imports TensorFlow
 
 PARAMS = TrainParams(seed=1, lr=0.1, epochs=12, batch_size=4, conv_size=1, dense_size=2)
 CLASS_NAMES = ["dark", "bright"]
-
-
-@pytest.fixture(scope="module")
-def keras() -> Any:
-    seed.set_seed(0)
-    import keras
-
-    return keras
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from classifier.data.dataset import Split
+from utils.files import shorten_list
 
 pytestmark = pytest.mark.slow
 
 MAX_COMPARED = 1500  # images of each split that are compared with all others
 MAX_SIZE = 32  # pixels; of larger images, every second, third or fourth pixel is compared, and so on
-MAX_NAMES = 10
 
 Expect = Callable[[bool, str], None]
 
@@ -62,10 +62,6 @@ def distances(splits: dict[str, Split]) -> Distances:
     return Distances(squared, np.concatenate(labels), names, counts[0])
 
 
-def shorten(names: list[str]) -> str:
-    return ", ".join(names[:MAX_NAMES]) + (f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else "")
-
-
 def test_largest_class_has_at_most_ten_times_the_images_of_the_smallest(
     splits: dict[str, Split], expect: Expect
 ) -> None:
@@ -96,9 +92,10 @@ def test_images_are_not_smaller_than_the_input_and_not_too_long(
             width, height = image.size
         if width < min_width or height < min_height or max(width, height) > 4 * min(width, height):
             unsuitable.append(f"{file.parent.name}/{file.name}: {width} x {height}")
+    names = shorten_list(unsuitable)
     expect(
         len(unsuitable) <= len(files) * 0.01,
-        f"{len(unsuitable)} images are smaller than {min_width} x {min_height} or very long: {shorten(unsuitable)}",
+        f"{len(unsuitable)} images are smaller than {min_width} x {min_height} or very long: {names}",
     )
 
 
@@ -108,14 +105,18 @@ def test_at_most_one_percent_of_the_images_are_duplicates(files: list[Path], exp
         copies[hashlib.sha256(file.read_bytes()).digest()].append(f"{file.parent.name}/{file.name}")
     duplicates = [" = ".join(group) for group in copies.values() if len(group) > 1]
     num_duplicates = len(files) - len(copies)
-    expect(num_duplicates <= len(files) * 0.01, f"{num_duplicates} images are copies of others: {shorten(duplicates)}")
+    expect(
+        num_duplicates <= len(files) * 0.01, f"{num_duplicates} images are copies of others: {shorten_list(duplicates)}"
+    )
 
 
 def test_no_test_image_equals_a_training_image(splits: dict[str, Split], expect: Expect) -> None:
     train, test = splits["train"], splits["test"]
     train_images = {hash(image.tobytes()) for image in train.images}
     equal = [file for file, image in zip(test.files, test.images, strict=True) if hash(image.tobytes()) in train_images]
-    expect(not equal, f"{len(equal)} test images equal a training image, as the network sees them: {shorten(equal)}")
+    expect(
+        not equal, f"{len(equal)} test images equal a training image, as the network sees them: {shorten_list(equal)}"
+    )
 
 
 def test_few_test_images_are_almost_equal_to_a_training_image(distances: Distances, expect: Expect) -> None:
@@ -135,7 +136,7 @@ def test_few_images_have_five_nearest_neighbours_of_one_other_class(distances: D
     names = [distances.files[i] for i in np.flatnonzero(suspicious)]
     expect(
         suspicious.mean() < 0.05,
-        f"{len(names)} images look like another class, so some labels may be wrong: {shorten(names)}",
+        f"{len(names)} images look like another class, so some labels may be wrong: {shorten_list(names)}",
     )
 
 
@@ -146,4 +147,4 @@ def test_no_image_is_blank(splits: dict[str, Split], expect: Expect) -> None:
         for file, image in zip(split.files, split.images, strict=True)
         if int(image.max()) - int(image.min()) < 8
     ]
-    expect(not blank, f"{len(blank)} images are blank: {shorten(blank)}")
+    expect(not blank, f"{len(blank)} images are blank: {shorten_list(blank)}")

@@ -2,8 +2,10 @@
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from classifier.model.archive import archive_name
@@ -27,6 +29,18 @@ def copy_project(folder: Path, params: str = SMALL_PARAMS) -> Path:
     shutil.copy(ROOT / ".dvcignore", folder)
     (folder / "params.yaml").write_text(params)
     return folder
+
+
+def make_cats_and_dogs(folder: Path, num_images: int, save: Callable[[Path, np.random.Generator], None]) -> Path:
+    """Make a project with two classes; `save` draws an image and writes it to a path without an extension."""
+    project = copy_project(folder)
+    rng = np.random.default_rng(0)
+    for class_name in ("cat", "dog"):
+        class_folder = project / "data/raw" / class_name
+        class_folder.mkdir(parents=True)
+        for i in range(num_images):
+            save(class_folder / str(i), rng)
+    return project
 
 
 def has_results(project: Path) -> bool:

@@ -2,11 +2,12 @@
 
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 
 from classifier.data.decoder import ImageInfo
 from classifier.data.discovery import ImageFolder
 from classifier.data.skipped import describe_skipped
+from classifier.data.split import group_by
 from utils.cli import print_warning
 from utils.errors import UserError
 from utils.files import format_list, printable, shorten_list
@@ -84,12 +85,9 @@ def validate_images(dataset: ImageFolder, infos: list[ImageInfo]) -> None:
 
 
 def _label_conflicts(dataset: ImageFolder, infos: list[ImageInfo]) -> list[str]:
-    copies = defaultdict(list)
-    for i, info in enumerate(infos):
-        copies[info.digest].append(i)
     return [
         " and ".join(dataset.paths[i] for i in group)
-        for group in copies.values()
+        for group in group_by(range(len(infos)), lambda i: infos[i].digest)
         if len({dataset.labels[i] for i in group}) > 1
     ]
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Mapping
 
-from utils.files import printable
+from utils.files import printable, shorten_list
 
 MAX_IMBALANCE = 10  # times as many images in the largest class as in the smallest
 MIN_TEST_IMAGES = 5  # one wrong prediction of fewer images changes the recall of the class by more than 20 points
-MAX_NAMES = 10
 
 
 def count_warnings(counts: Mapping[str, Mapping[str, int]], quote: Callable[[str], str] = printable) -> list[str]:
@@ -26,9 +25,6 @@ def count_warnings(counts: Mapping[str, Mapping[str, int]], quote: Callable[[str
             "Look at the balanced accuracy, not at the accuracy alone."
         )
     if few := {name: splits["test"] for name, splits in counts.items() if splits["test"] < MIN_TEST_IMAGES}:
-        names = ", ".join(f"{quote(name)} ({count})" for name, count in [*few.items()][:MAX_NAMES])
-        more = f" and {len(few) - MAX_NAMES} more" if len(few) > MAX_NAMES else ""
-        warnings.append(
-            f"Classes with fewer than {MIN_TEST_IMAGES} test images: {names}{more}. Their scores say little."
-        )
+        names = shorten_list([f"{quote(name)} ({count})" for name, count in few.items()])
+        warnings.append(f"Classes with fewer than {MIN_TEST_IMAGES} test images: {names}. Their scores say little.")
     return warnings

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from classifier.data.skipped import has_image_extension, skipped_kind
+from classifier.data.skipped import is_image_name, skipped_kind
 from utils.errors import UserError
 from utils.files import format_list, printable
 
@@ -79,7 +79,7 @@ def _list_folder(folder: Path) -> _Listing:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if not entry.name.startswith(".") and _is_dir(entry):
                 listing.folders.append(entry.name)
-            elif not entry.name.startswith(".") and has_image_extension(entry.name):
+            elif is_image_name(entry.name):
                 listing.images.append(entry.name)
             else:
                 listing.skipped[skipped_kind(entry.name)] += 1

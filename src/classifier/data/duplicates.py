@@ -139,7 +139,7 @@ def _difference_hashes(gray: np.ndarray) -> np.ndarray:
 
 
 def _merge(roots: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Connect pairs. `roots` has the root of each image, which is its own root; so has the result."""
+    """Return the roots after connecting pairs. The root of an image is the first image of its group."""
     while len(first):
         ends = np.sort(roots[np.stack([first, second])], axis=0)
         np.minimum.at(roots, ends[1], ends[0])

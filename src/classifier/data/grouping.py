@@ -1,6 +1,6 @@
 """Group the images that must be in the same set: identical files and near-duplicates."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from classifier.config import PrepareParams
 from classifier.data.decoder import ImageInfo
 from classifier.data.duplicates import NUM_THUMBNAIL_BYTES, NearDuplicates
-from classifier.data.split import num_test_images, num_validation_images
+from classifier.data.split import group_by, num_test_images, num_validation_images
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,7 @@ class Grouping:
 
     Attributes:
         group_ids: one per image; images of the same group have the same number. The numbers ascend by content.
-        divided_labels: the classes that are near-duplicates of one another to such an extent that they had to be
-            divided.
+        divided_labels: the classes with a group of near-duplicates that was too large and was divided.
     """
 
     group_ids: list[int]
@@ -26,10 +25,8 @@ class Grouping:
 
     def near_duplicates(self, infos: list[ImageInfo]) -> list[list[int]]:
         """Return the groups that contain different files, as indices of images."""
-        groups = defaultdict(list)
-        for i, group_id in enumerate(self.group_ids):
-            groups[group_id].append(i)
-        return [group for group in groups.values() if len({infos[i].digest for i in group}) > 1]
+        groups = group_by(range(len(infos)), self.group_ids.__getitem__)
+        return [group for group in groups if len({infos[i].digest for i in group}) > 1]
 
 
 def group_images(infos: list[ImageInfo], labels: list[int], params: PrepareParams) -> Grouping:
@@ -43,11 +40,8 @@ def group_images(infos: list[ImageInfo], labels: list[int], params: PrepareParam
         labels: the class of each image.
         params: the shares of the sets, and whether near-duplicates stay together.
     """
-    copies = defaultdict(list)
-    for i, info in enumerate(infos):
-        copies[info.digest].append(i)
     # Each file once, in the order of the content: so the result does not depend on file names.
-    files = [copies[digest] for digest in sorted(copies)]
+    files = sorted(group_by(range(len(infos)), lambda i: infos[i].digest), key=lambda copies: infos[copies[0]].digest)
     group_ids = list(range(len(files)))
     divided: set[int] = set()
 

@@ -24,9 +24,9 @@ ADVICE = {
 ADVICE[NO_EXTENSION] = "add an extension to images"
 
 
-def has_image_extension(name: str) -> bool:
-    """Return whether a file name has the extension of a supported image format."""
-    return name.lower().endswith(tuple(IMAGE_EXTENSIONS))
+def is_image_name(name: str) -> bool:
+    """Return whether a file is read: it is not hidden, and it has the extension of a supported image format."""
+    return not name.startswith(".") and name.lower().endswith(tuple(IMAGE_EXTENSIONS))
 
 
 def skipped_kind(name: str) -> str:
@@ -35,7 +35,7 @@ def skipped_kind(name: str) -> str:
 
 
 def describe_skipped(skipped: Counter[str]) -> str:
-    """Return each kind of skipped file with its number and what to do, for example ".heic: 26 (convert to JPEG)".
+    """Return each kind of skipped file with its number and what to do, for example ".nef: 26 (convert to JPEG)".
 
     Args:
         skipped: the number of files of each kind; see `skipped_kind`.

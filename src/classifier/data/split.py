@@ -38,7 +38,7 @@ def split_by_content(
         UserError: a class has too few groups.
     """
     keys = [hashlib.sha256(struct.pack("<Q", params.seed) + digest).digest() for digest in digests]
-    groups = _group_by(sorted(range(len(keys)), key=lambda i: (digests[i], labels[i])), group_ids.__getitem__)
+    groups = group_by(sorted(range(len(keys)), key=lambda i: (digests[i], labels[i])), group_ids.__getitem__)
     groups.sort(key=lambda group: keys[group[0]])
     # Groups with several classes come first, because the images of one class can then still fill its quota.
     groups.sort(key=lambda group: len(_count_labels(group, labels)) == 1)
@@ -106,7 +106,8 @@ def _count_labels(group: list[int], labels: list[int]) -> dict[int, int]:
     return {labels[group[0]]: 1} if len(group) == 1 else Counter(labels[i] for i in group)
 
 
-def _group_by(items: Iterable[Item], key: Callable[[Item], Hashable]) -> list[list[Item]]:
+def group_by(items: Iterable[Item], key: Callable[[Item], Hashable]) -> list[list[Item]]:
+    """Return the items in groups with the same key. Groups and items keep their order."""
     groups: dict[Hashable, list[Item]] = {}
     for item in items:
         groups.setdefault(key(item), []).append(item)

@@ -1,8 +1,7 @@
-"""The model archive: one .bentomodel file, whose tag is the model's name and a hash of its content.
+"""The model archive: one .bentomodel file. Its tag is the model's name and a hash of the content.
 
-So a tag identifies one model. Saving the same model twice gives the same bytes:
-archives contain no timestamps, user names or paths. An archive contains code (custom_objects.pkl is a pickle), so
-loading a model runs code.
+So a tag identifies one model. Saving the same model twice gives the same bytes: archives contain no timestamps, user
+names or paths. An archive contains code (custom_objects.pkl is a pickle), so loading a model runs code.
 """
 
 import hashlib
