@@ -172,18 +172,18 @@ def _class_note(counts: Counter[str]) -> str:
 
 
 def curves_section(base: Snapshot, head: Snapshot) -> str:
-    """Return charts of the loss and the accuracy on the test images over the epochs."""
+    """Return charts of the validation loss and accuracy over the epochs, as history.csv has them."""
     num_epochs = max(len(base.history), len(head.history))
     if not num_epochs:
         return ""
     step = math.ceil(num_epochs / MAX_CURVE_POINTS)
     epochs = range((num_epochs - 1) % step, num_epochs, step)  # ends with the last epoch
     charts = []
-    for column, metric in enumerate(("Loss", "Accuracy")):
+    for column, metric in enumerate(("loss", "accuracy")):
         lines = [
             [snapshot.history[i][column] for i in epochs if i < len(snapshot.history)] for snapshot in (head, base)
         ]
-        charts.append(_chart(f"{metric} on the test images", [i + 1 for i in epochs], lines))
+        charts.append(_chart(f"Validation {metric}", [i + 1 for i in epochs], lines))
     return f"**Training:** 🟦 now, 🟧 {base.name}\n\n" + "\n\n".join(charts)
 
 
