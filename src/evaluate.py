@@ -16,6 +16,7 @@ from utils import seed  # isort: split
 
 from classifier.data.dataset import load_split, validation_split
 from classifier.evaluation.results import compute_metrics, predict, write_plots, write_results
+from classifier.evaluation.unknown_images import evaluate_unknown, rejected_share
 from classifier.model.archive import archive_name
 from classifier.model.predictor import Predictor
 from classifier.model.store import import_model, load_from_store
@@ -43,8 +44,11 @@ def main(model_dir: Path, prepared_dir: Path) -> None:
             f"{printable(archive_path)} was trained on other classes or another image size than "
             f"{printable(prepared_dir)} has; run `dvc repro` again"
         )
-    predictions = predict(Predictor(bento_model, model), test)
+    predictor = Predictor(bento_model, model)
+    predictions = predict(predictor, test)
     metrics = {"model": tag, **compute_metrics(predictions, class_names, train, test)}
+    metrics["rejected"] = rejected_share(predictions.novelty)
+    metrics["unknown"] = evaluate_unknown(predictor, predictions.novelty)
     val_name = validation_split(prepared_dir)
     if val_name == "validation":
         scores: Any = metadata["scores"]

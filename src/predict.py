@@ -47,7 +47,7 @@ def main(paths: list[Path], as_csv: bool) -> None:
     seed.set_seed(0, threads=1)
     predictor = Predictor(*store.load_from_store(tag))
     if as_csv:
-        print("file,prediction,confidence")
+        print("file,prediction,confidence,known")
     num_failed = predict_files(predictor, files, as_csv)
     if num_failed:
         raise UserError(f"{num_failed} of {len(files)} files cannot be read")
@@ -128,9 +128,10 @@ def print_predictions(predictor: Predictor, batch: list[tuple[Path, np.ndarray]]
         name = prediction["prediction"]
         confidence = prediction["probabilities"][name]
         if as_csv:
-            writer.writerow((printable(file), name, f"{confidence:.6f}"))
+            writer.writerow((printable(file), name, f"{confidence:.6f}", str(prediction["known"]).lower()))
         else:
-            text.write(f"{printable(file)}: {name} {confidence:.1%}\n")
+            unknown = "" if prediction["known"] else " (unknown)"
+            text.write(f"{printable(file)}: {name} {confidence:.1%}{unknown}\n")
     tqdm.write(text.getvalue(), end="")
     sys.stdout.flush()
 
@@ -138,5 +139,7 @@ def print_predictions(predictor: Predictor, batch: list[tuple[Path, np.ndarray]]
 if __name__ == "__main__":
     parser = make_parser(__doc__)
     parser.add_argument("paths", nargs="+", type=Path, metavar="IMAGE|FOLDER")
-    parser.add_argument("--csv", action="store_true", dest="as_csv", help="print CSV: file, prediction, confidence")
+    parser.add_argument(
+        "--csv", action="store_true", dest="as_csv", help="print CSV: file, prediction, confidence, known"
+    )
     run_cli(main, parser)

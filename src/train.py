@@ -51,6 +51,7 @@ def main(prepared_dir: Path, model_dir: Path) -> None:
     seed.set_seed(params.seed)
     import keras
 
+    from classifier.model.detector import fit_detector
     from classifier.model.distributed import get_topology
     from classifier.model.training import train_model
 
@@ -68,6 +69,7 @@ def main(prepared_dir: Path, model_dir: Path) -> None:
             class_names,
             image_size=image_shape[:2],
             grayscale=image_shape[2] == 1,
+            detector=fit_detector(model, prepared_dir, val_name, params.max_rejected),
             metadata={
                 "parameters": params.model_dump(exclude_none=True),
                 "scores": scores,
@@ -105,7 +107,7 @@ def get_model(image_shape: tuple[int, int, int], conv_size: int, dense_size: int
         x = layers.MaxPooling2D(2, padding="same")(x)
         x = layers.Activation("silu")(normalize(x, axes))
         filters, axes = min(2 * filters, 4 * conv_size), ALL_CHANNELS
-    x = layers.Conv2D(dense_size, x.shape[1:3], name="dense")(x)
+    x = layers.Conv2D(dense_size, x.shape[1:3], name="features")(x)  # also those of the detector of unknown images
     x = layers.Activation("silu")(normalize(x, ALL_CHANNELS))
     x = layers.Conv2D(output_classes, 1, name="logits")(x)
     return keras.Model(inputs, layers.Flatten()(x), name="classifier")

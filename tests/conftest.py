@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from support.commands import ROOT, run_ok
 from support.findings import Finding
@@ -25,6 +26,11 @@ def pytest_configure() -> None:
 def pytest_unconfigure() -> None:
     """Remove the temporary store."""
     shutil.rmtree(os.environ["BENTOML_HOME"], ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the longest tests, so that several processes end at about the same time."""
+    items.sort(key=lambda item: item.path.name != "test_processors.py")
 
 
 @pytest.fixture(scope="session")
@@ -73,16 +79,21 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project where `dvc repro` has run on the sample dataset with its own parameters. Tests only read it."""
     if has_results(ROOT) and has_sample(ROOT):
         return ROOT
-    project = copy_project(tmp_path_factory.mktemp("sample") / "project", SAMPLE_PARAMS.read_text())
-    for command in (
-        ("git", "init", "-q"),
-        ("dvc", "init", "-q"),
-        ("src/render.py", "data/raw"),
-        ("dvc", "add", "-q", "data/raw"),
-        ("dvc", "repro"),
-    ):
-        run_ok(project, *command)
-    return project
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "sample"
+    with FileLock(f"{folder}.lock"):  # all processes of this run share it
+        if not has_results(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            copy_project(folder, SAMPLE_PARAMS.read_text())
+            for command in (
+                ("git", "init", "-q"),
+                ("dvc", "init", "-q"),
+                ("src/render.py", "data/raw"),
+                ("dvc", "add", "-q", "data/raw"),
+                ("dvc", "repro"),
+            ):
+                run_ok(folder, *command)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -68,6 +68,7 @@ class TrainParams(Params):
     # Not in the tutorial's params.yaml:
     batch_size: int = _integer(1, 65_536, default=32)  # Keras's default
     patience: int | None = _integer(1, 100_000, default=None)  # epochs without a lower val_loss; None never stops
+    max_rejected: float = _share(default=0.01)  # of the validation images, by the detector of unknown images
 
 
 class EvaluateParams(Params):

@@ -15,7 +15,7 @@ from support.evaluation import CLASS_NAMES, HISTORY, TAG, BrightnessModel, bento
 
 METRIC_NAMES = [
     *("model", "val_loss", "val_acc", "val_acc_low", "val_acc_high", "balanced_acc", "majority_acc", "baseline_acc"),
-    *("calibration_error", "precision", "recall", "f1", "classes", "slices"),
+    *("calibration_error", "precision", "recall", "f1", "classes", "slices", "rejected", "unknown"),
 ]
 
 
@@ -65,6 +65,8 @@ def test_main_writes_known_metrics(evaluated: Path) -> None:
     assert (metrics["balanced_acc"], metrics["majority_acc"]) == (pytest.approx(5 / 6), 0.4)
     assert metrics["classes"]["dark"] == {"precision": 2 / 3, "recall": 1.0, "f1": 0.8, "support": 2}
     assert metrics["slices"]["brightness"]["medium"]["accuracy"] == 0.5  # the images of 100 and 200
+    assert metrics["rejected"] == 0.2  # the image of 10
+    assert metrics["unknown"]["text"] == {"rejected": 0.0, "auroc": 0.2}  # darker than white: the images of 10, 90, 100
     margins = np.array([118, 38, 72, 122, -28]) / 20  # the logit of the actual class minus the other
     assert metrics["val_loss"] == pytest.approx(np.log(1 + np.exp(-margins)).mean(), abs=1e-6)
 
@@ -93,8 +95,11 @@ def test_main_run_again_writes_equal_bytes(evaluated: Path, project: Path) -> No
 
 def test_predictions_csv_escapes_unprintable_file_names(tmp_path: Path) -> None:
     test = Split(constant_images([10]), np.array([0]), ["dark/new\nline.png"])
-    predictions = results.Predictions(np.zeros((1, 2)), np.array([0]), np.array([0.5]), np.array([True]))
+    predictions = results.Predictions(
+        np.zeros((1, 2)), np.array([0]), np.array([0.5]), np.array([True]), np.array([0.9])
+    )
     scores = {"model": TAG, **results.compute_metrics(predictions, CLASS_NAMES, test, test)}
+    scores |= {"rejected": 0.0, "unknown": {}}
     metadata = bento_model(CLASS_NAMES).info.metadata
     results.write_results(tmp_path, predictions, scores, metadata, CLASS_NAMES, test)
     assert (tmp_path / "predictions.csv").read_text().splitlines()[1] == r"dark/new\nline.png,dark,dark,0.500000"

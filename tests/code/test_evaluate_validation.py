@@ -8,6 +8,7 @@ import pytest
 
 import evaluate
 from classifier.evaluation import plots
+from classifier.model import predictor
 from support.datasets import constant_images, write_split
 from support.evaluation import CLASS_NAMES, TAG, BrightnessModel, bento_model, write_project
 
@@ -29,6 +30,7 @@ def run_main(project: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict, list
     monkeypatch.chdir(project)
     monkeypatch.setattr(plots, "get_training_plot", draw_and_record)
     monkeypatch.setattr(evaluate.seed, "set_seed", lambda *_, **__: None)
+    monkeypatch.setattr(predictor, "with_features", lambda model: model)
     monkeypatch.setattr(evaluate, "import_model", lambda _: TAG)
     monkeypatch.setattr(evaluate, "load_from_store", lambda _: (model, BrightnessModel()))
     evaluate.main(Path("model"), Path("data/prepared"))

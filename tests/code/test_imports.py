@@ -87,7 +87,7 @@ def test_imports_have_no_cycles() -> None:
     list(TopologicalSorter(graph).static_order())  # raises CycleError
 
 
-@pytest.mark.parametrize("name", ["decoding", "images", "predictions"])
+@pytest.mark.parametrize("name", ["decoding", "images", "predictions", "unknown"])
 def test_module_in_the_archive_imports_only_numpy_pillow_and_each_other(name: str) -> None:
     packages = top_packages(SRC / f"classifier/{name}.py") - set(sys.stdlib_module_names)
     imported = {find_file(module) for module in list_imports(SRC / f"classifier/{name}.py")} - {None}

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import pty
 import shutil
@@ -33,7 +34,12 @@ class BrightnessPredictor:
         assert 0 < len(images) <= predict.MAX_BATCH_SIZE
         shares = [float(image.mean()) / 255 for image in images]
         return [
-            {"prediction": "bright" if p >= 0.5 else "dark", "probabilities": {"bright": p, "dark": 1 - p}}
+            {
+                "prediction": "bright" if p >= 0.5 else "dark",
+                "probabilities": {"bright": p, "dark": 1 - p},
+                "known": p >= 0.5,
+                "novelty": 1.5 - p,
+            }
             for p in shares
         ]
 
@@ -67,15 +73,15 @@ def test_predict_files_prints_all_predictions_in_order(
 ) -> None:
     paths = write_images(tmp_path, count)
     assert predict.predict_files(BrightnessPredictor(), paths, as_csv=False) == 0
-    names = ["bright", "dark"] * count
-    expected = [f"{path}: {name} 100.0%" for path, name in zip(paths, names, strict=False)]
+    predictions = ["bright 100.0%", "dark 100.0% (unknown)"] * count
+    expected = [f"{path}: {prediction}" for path, prediction in zip(paths, predictions, strict=False)]
     assert capsys.readouterr().out.splitlines() == expected
 
 
 def test_predict_files_as_csv_quotes_file_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_images(tmp_path, 1)[0].rename(tmp_path / 'a, "b"\n.png')
     predict.predict_files(BrightnessPredictor(), [path], as_csv=True)
-    assert capsys.readouterr().out == f'"{tmp_path}/a, ""b""\\n.png",bright,1.000000\n'
+    assert capsys.readouterr().out == f'"{tmp_path}/a, ""b""\\n.png",bright,1.000000,true\n'
 
 
 def test_predict_files_with_unreadable_files_reports_them_and_continues(
@@ -114,11 +120,16 @@ def test_predict_as_csv_gives_the_predictions_of_the_evaluation_and_a_progress_b
 
     rows = {row["file"].removeprefix("raw/"): row for row in csv.DictReader(io.StringIO(result.stdout))}
     assert list(rows) == sorted(rows) and len(rows) == 132
+    assert {row["known"] for row in rows.values()} <= {"true", "false"}
+    num_unknown = 0
     with (trained / "evaluation/predictions.csv").open(newline="") as file:
         for expected in csv.DictReader(file):
             row = rows[expected["file"]]
             assert row["prediction"] == expected["predicted"]
             assert abs(float(row["confidence"]) - float(expected["confidence"])) < 2.1e-6  # 1e-6, and both are rounded
+            num_unknown += row["known"] == "false"
+    metrics = json.loads((trained / "evaluation/metrics.json").read_text())
+    assert num_unknown / 33 == metrics["rejected"]
 
 
 @pytest.mark.slow

@@ -3,20 +3,17 @@
 import json
 import os
 import platform
-import shutil
 import socket
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from support.commands import EVALUATE, PREPARE, ROOT, TRAIN, run, run_ok
-from support.projects import copy_project, has_sample, read_outputs
+from support.commands import ROOT, STAGES, run, run_ok
+from support.projects import has_sample, read_outputs
+from support.stages import copy_with_raw_data, different_files
 
 pytestmark = pytest.mark.slow
 
-STAGES = (PREPARE, TRAIN, EVALUATE)
 # What may differ between two machines and their users, and may not influence the outputs.
 OTHER_SETTINGS = {
     "TZ": "Pacific/Kiritimati",
@@ -32,37 +29,6 @@ OTHER_SETTINGS = {
     "NPY_DISABLE_CPU_FEATURES": "X86_V3",
     "MPLBACKEND": "svg",
 }
-# An older Intel, a newer Intel and an AMD processor, with different caches.
-PROCESSORS = ("Haswell", "Skylake-Server", "EPYC-Rome")
-# All stages in one process, because TensorFlow's import takes 30 s under emulation.
-RUN_STAGES = f"""
-import runpy, sys
-sys.path.insert(0, "src")
-for stage in {STAGES}:
-    sys.argv = list(stage)
-    try:
-        runpy.run_path(stage[0], run_name="__main__")
-    except SystemExit as exit:
-        if exit.code:
-            raise
-"""
-
-
-def copy_with_raw_data(trained: Path, folder: Path) -> Path:
-    """Copy the trained project's images into a new project, in another order and with other times."""
-    project = copy_project(folder)
-    for file in sorted((trained / "data/raw").rglob("*.jpg"), reverse=True):
-        target = project / file.relative_to(trained)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, target)
-        os.utime(target, (1, 1))
-    return project
-
-
-def different_files(project: Path, trained: Path) -> set[str]:
-    """Return the names of outputs that are not equal, or that only one of the two projects has."""
-    outputs, expected = read_outputs(project), read_outputs(trained)
-    return {name for name in outputs.keys() | expected.keys() if outputs.get(name) != expected.get(name)}
 
 
 def test_stages_with_one_core_and_other_settings_give_the_same_bytes(trained: Path, tmp_path: Path) -> None:
@@ -77,20 +43,6 @@ def test_stages_with_one_core_and_other_settings_give_the_same_bytes(trained: Pa
         command = ("bash", "-c", f"umask 077; exec taskset -c 0 python {' '.join(stage)}")
         run_ok(project, *command, **OTHER_SETTINGS, **folders)
     assert different_files(project, trained) == set()
-
-
-@pytest.mark.skipif(not shutil.which("qemu-x86_64"), reason="needs qemu-x86_64 (Debian: apt install qemu-user)")
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="needs an x86-64 processor to compare with")
-def test_stages_on_other_processors_give_the_same_bytes(trained: Path, tmp_path: Path) -> None:
-    def run_as(processor: str) -> set[str]:
-        project = copy_with_raw_data(trained, tmp_path / processor)
-        command = ("qemu-x86_64", "-cpu", processor, sys.executable, "-c", RUN_STAGES)
-        run_ok(project, *command, BENTOML_HOME=str(tmp_path / processor / "store"))
-        return different_files(project, trained)
-
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
-        different = dict(zip(PROCESSORS, executor.map(run_as, PROCESSORS), strict=True))
-    assert different == {processor: set() for processor in PROCESSORS}
 
 
 def test_outputs_contain_no_setting_of_this_machine(trained: Path) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
 from classifier.data.dataset import load_split
+from classifier.model.predictor import Predictor
 from classifier.serving.uploads import MAX_REQUEST_BYTES
 from support.commands import ROOT, assert_fails, run
 from support.images import encode, gradient_image
@@ -34,18 +35,20 @@ def client(server: Server) -> Iterator[httpx.Client]:
 def test_service_gives_the_predictions_of_the_evaluation(client: httpx.Client, trained: Path, loaded: Any) -> None:
     bento_model, model = loaded
     _, test = load_split(trained / "data/prepared", "test")
+    expected = Predictor(bento_model, model).predict(np.array(test.images))
     logits = model.predict(np.array(test.images), batch_size=256, verbose=0)
-    expected = [bento_model.custom_objects["postprocess"](row[np.newaxis]) for row in logits]
+    for row, prediction in zip(logits, expected, strict=True):
+        assert_same_prediction(prediction, bento_model.custom_objects["postprocess"](row[np.newaxis]))
     images = [(trained / "data/raw" / file).read_bytes() for file in test.files]
     for image, prediction in zip(images, expected, strict=True):
         body = client.post("/predict", files={"image": image}).json()
-        assert list(body) == ["prediction", "probabilities", "model"]
-        assert_same_prediction(body, prediction)
+        assert list(body) == ["prediction", "probabilities", "known", "novelty", "model"]
+        assert {**body, "model": None} == {**prediction, "model": None}
         assert body["model"] == str(bento_model.tag)
     body = client.post("/predict_batch", files=[("images", image) for image in images]).json()
     assert list(body) == ["predictions", "model"] and body["model"] == str(bento_model.tag)
     for actual, prediction in zip(body["predictions"], expected, strict=True):
-        assert_same_prediction(actual, prediction)
+        assert actual == prediction
 
 
 def unusual_images() -> dict[str, bytes]:

@@ -50,7 +50,7 @@ import sys
 assert not [name for name in sys.modules if name.split(".")[0] in ("classifier", "utils", "dvc")]
 array = objects["preprocess"]("image.jpg")
 assert (array.shape, str(array.dtype)) == ((1, 24, 20, 3), "uint8")
-print(tag, objects["postprocess"](logits)["prediction"])
+print(tag, objects["postprocess"](model.predict(image, verbose=0))["prediction"])
 """
     with (trained / "evaluation/predictions.csv").open(newline="") as file:
         row = next(csv.DictReader(file))

@@ -50,17 +50,18 @@ def test_stock_prediction_of_one_image_is_nearly_equal(
     _, model = default_model
     images = np.array(test_split.images[:64])
     single = np.concatenate([np.asarray(model(image[np.newaxis])) for image in images])
-    assert np.abs(predictor.predict_logits(images) - single).max() < 1e-3
+    assert np.abs(predictor.predict_arrays(images)[0] - single).max() < 1e-3
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 4, 5, 17, 64])
-def test_logits_in_batches_of_any_size_are_equal_bit_for_bit(
+def test_outputs_in_batches_of_any_size_are_equal_bit_for_bit(
     predictor: Predictor, test_split: Split, batch_size: int
 ) -> None:
     images = np.array(test_split.images[: MAX_BATCH_SIZE + 3])
     batches = [images[i : i + batch_size] for i in range(0, len(images), batch_size)]
-    logits = np.concatenate([predictor.predict_logits(batch) for batch in batches])
-    assert np.array_equal(logits, predictor.predict_logits(images))
+    outputs = zip(*map(predictor.predict_arrays, batches), strict=True)  # logits, then features
+    for parts, expected in zip(outputs, predictor.predict_arrays(images), strict=True):
+        assert np.array_equal(np.concatenate(parts), expected)
 
 
 def test_probabilities_are_a_distribution(predictor: Predictor, test_split: Split) -> None:

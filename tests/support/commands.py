@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PREPARE = ("src/prepare.py", "data/raw", "data/prepared")
 TRAIN = ("src/train.py", "data/prepared", "model")
 EVALUATE = ("src/evaluate.py", "model", "data/prepared")
+STAGES = (PREPARE, TRAIN, EVALUATE)
 
 
 def run(project: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import evaluate
+from classifier.images import preprocess
+from classifier.model import predictor
 from classifier.predictions import postprocess
 from support.datasets import constant_images, write_split
 
@@ -26,10 +28,10 @@ class BrightnessModel:
     def __init__(self) -> None:
         self.batch_sizes: list[int] = []
 
-    def predict_on_batch(self, batch: np.ndarray) -> np.ndarray:
+    def predict_on_batch(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         self.batch_sizes.append(len(batch))
         score = (batch.mean(axis=(1, 2, 3)) - 128) / 20
-        return np.stack([np.zeros(len(batch)), score], axis=1).astype(np.float32)
+        return np.stack([np.zeros(len(batch)), score], axis=1).astype(np.float32), score[:, np.newaxis]
 
 
 def bento_model(class_names: list[str]) -> Any:
@@ -42,8 +44,9 @@ def bento_model(class_names: list[str]) -> Any:
         "data": {"train": split, "test": split, "classes": {name: {"train": 2, "test": 2} for name in class_names}},
     }
     transforms = {
-        "preprocess": None,
+        "preprocess": lambda image: preprocess(image, (4, 3), grayscale=False),
         "postprocess": lambda logits: postprocess(logits, class_names),
+        "detect_unknown": lambda features: {"known": features[0] > -5.5, "novelty": features[0] / -5.5},
     }
     return SimpleNamespace(tag=TAG, info=SimpleNamespace(metadata=metadata), custom_objects=transforms)
 
@@ -61,6 +64,7 @@ def run_main(project: Path, model: BrightnessModel | None = None, class_names: l
     """Run `evaluate.main` in a project; with a model, without loading the archive."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.chdir(project)
+        monkeypatch.setattr(predictor, "with_features", lambda model: model)
         monkeypatch.setattr(evaluate.seed, "set_seed", lambda *_, **__: None)
         if model:
             monkeypatch.setattr(evaluate, "import_model", lambda _: TAG)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.projects import SMALL_PARAMS, copy_project
+from support.projects import SMALL_PARAMS, copy_project, read_outputs
 
 
 def unprepared_project(folder: Path, raw_dir: Path, params: str = SMALL_PARAMS) -> Path:
@@ -51,3 +51,20 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) ->
 def with_limit(limit: str, command: tuple[str, ...]) -> tuple[str, ...]:
     """Return a command that runs a Python script under `ulimit`: "-f 64" (KiB per file) is like a full disk."""
     return ("bash", "-c", f"trap '' XFSZ; ulimit {limit}; exec {shlex.join([sys.executable, *command])}")
+
+
+def copy_with_raw_data(trained: Path, folder: Path) -> Path:
+    """Copy the trained project's images into a new project, in another order and with other times."""
+    project = copy_project(folder)
+    for file in sorted((trained / "data/raw").rglob("*.jpg"), reverse=True):
+        target = project / file.relative_to(trained)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+        os.utime(target, (1, 1))
+    return project
+
+
+def different_files(project: Path, trained: Path) -> set[str]:
+    """Return the names of outputs that are not equal, or that only one of the two projects has."""
+    outputs, expected = read_outputs(project), read_outputs(trained)
+    return {name for name in outputs.keys() | expected.keys() if outputs.get(name) != expected.get(name)}

@@ -76,7 +76,14 @@ def _parameter_table(parameters: dict[str, Any]) -> str:
 
 
 def _results(metrics: dict[str, Any]) -> str:
-    return "\n\n".join((_summary_table(metrics), _class_table(metrics["classes"]), _slice_table(metrics["slices"])))
+    return "\n\n".join(
+        (
+            _summary_table(metrics),
+            _class_table(metrics["classes"]),
+            _slice_table(metrics["slices"]),
+            _unknown_table(metrics),
+        )
+    )
 
 
 def _summary_table(metrics: dict[str, Any]) -> str:
@@ -114,3 +121,11 @@ def _slice_table(slices: dict[str, Any]) -> str:
         for third, values in thirds.items()
     ]
     return table(("slice", "accuracy", "test images"), rows, align="right")
+
+
+def _unknown_table(metrics: dict[str, Any]) -> str:
+    rows = [("test images (known)", f"{metrics['rejected']:.1%}", "")]
+    rows += [
+        (kind, f"{values['rejected']:.1%}", f"{values['auroc']:.3f}") for kind, values in metrics["unknown"].items()
+    ]
+    return table(("images", "rejected as unknown", "AUROC"), rows, align="right")

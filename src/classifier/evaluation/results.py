@@ -22,15 +22,22 @@ class Predictions:
     predicted_ids: np.ndarray  # integers, (N,), indices into the class names
     confidence: np.ndarray  # float64, (N,), probability of the predicted class, 0 to 1
     correct: np.ndarray  # bool, (N,)
+    novelty: np.ndarray  # float64, (N,), above 1 for an unknown image
 
 
 def predict(predictor: Predictor, test: Split) -> Predictions:
     """Return the predictions for the test images, in their order."""
-    logits = predictor.predict_logits(test.images)
+    logits, features = predictor.predict_arrays(test.images)
     results = [predictor.postprocess(row[np.newaxis]) for row in logits]
     probabilities = np.array([list(result["probabilities"].values()) for result in results])
     predicted_ids = probabilities.argmax(axis=1)
-    return Predictions(logits, predicted_ids, probabilities.max(axis=1), predicted_ids == test.labels)
+    return Predictions(
+        logits,
+        predicted_ids,
+        confidence=probabilities.max(axis=1),
+        correct=predicted_ids == test.labels,
+        novelty=predictor.novelty(features),
+    )
 
 
 def compute_metrics(predictions: Predictions, class_names: list[str], train: Split, test: Split) -> dict[str, Any]:

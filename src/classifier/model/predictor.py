@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classifier.model.archive import archive_name
+from utils.errors import UserError
 
 if TYPE_CHECKING:
     import bentoml
@@ -32,31 +33,63 @@ class Predictor:
         preprocess: from a path or the bytes of a file to a uint8 array of shape (1, height, width, channels). It raises
             ValueError if the file is not a readable image.
         postprocess: from logits of shape (1, classes) to {"prediction": ..., "probabilities": {...}}.
+        detect_unknown: from the features of one image to {"known": ..., "novelty": ...}.
     """
 
     def __init__(self, bento_model: "bentoml.Model", model: "keras.Model") -> None:
-        """Compile the network for each of the BATCH_SIZES."""
+        """Compile the network for each of the BATCH_SIZES.
+
+        Raises:
+            UserError: the model was saved by a version of this project that could not detect unknown images.
+        """
+        if "detect_unknown" not in bento_model.custom_objects:
+            raise UserError(f"{bento_model.tag} was trained by another version; run `dvc repro`, or use its version")
         self.tag = str(bento_model.tag)
         self.preprocess = bento_model.custom_objects["preprocess"]
         self.postprocess = bento_model.custom_objects["postprocess"]
-        self._model = model
+        self.detect_unknown = bento_model.custom_objects["detect_unknown"]
+        self._model = with_features(model)
         for size in BATCH_SIZES:
-            model.predict_on_batch(np.zeros((size, *model.input_shape[1:]), np.uint8))
+            self._model.predict_on_batch(np.zeros((size, *model.input_shape[1:]), np.uint8))
 
-    def predict_logits(self, images: np.ndarray) -> np.ndarray:
-        """Return the logits, float32 of shape (N, classes), of uint8 images of shape (N, height, width, channels).
+    def predict_arrays(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return logits and features of images. Those of an image do not depend on the other images.
 
-        The logits of an image do not depend on the other images.
+        Args:
+            images: uint8 array of shape (N, height, width, channels).
+
+        Returns:
+            Float32 arrays of shapes (N, classes) and (N, number of features).
         """
-        logits = []
+        logits, features = [], []
         for start in range(0, len(images), MAX_BATCH_SIZE):
             batch = images[start : start + MAX_BATCH_SIZE]
             size = next(size for size in BATCH_SIZES if size >= len(batch))
             padded = np.zeros((size, *batch.shape[1:]), np.uint8)
             padded[: len(batch)] = batch
-            logits.append(self._model.predict_on_batch(padded)[: len(batch)])
-        return np.concatenate(logits)
+            batch_logits, batch_features = self._model.predict_on_batch(padded)
+            logits.append(batch_logits[: len(batch)])
+            features.append(batch_features.reshape(size, -1)[: len(batch)])
+        return np.concatenate(logits), np.concatenate(features)
+
+    def novelty(self, features: np.ndarray) -> np.ndarray:
+        """Return how unlike the training images each image is: float64 of shape (N,), above 1 if it is unknown.
+
+        Args:
+            features: see `predict_arrays`.
+        """
+        return np.array([self.detect_unknown(row)["novelty"] for row in features])
 
     def predict(self, images: np.ndarray) -> list[dict[str, Any]]:
-        """Return the prediction and the probabilities of each image; see `predict_logits` and `postprocess`."""
-        return [self.postprocess(row[np.newaxis]) for row in self.predict_logits(images)]
+        """Return what `postprocess` and `detect_unknown` return for each image, in one dictionary."""
+        return [
+            {**self.postprocess(logits[np.newaxis]), **self.detect_unknown(features)}
+            for logits, features in zip(*self.predict_arrays(images), strict=True)
+        ]
+
+
+def with_features(model: "keras.Model") -> "keras.Model":
+    """Return a model that computes the features beside the logits, both in one call."""
+    import keras
+
+    return keras.Model(model.input, [model.output, model.get_layer("features").output])

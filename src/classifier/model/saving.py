@@ -17,6 +17,7 @@ from classifier.images import preprocess
 from classifier.model import store
 from classifier.model.archive import FIXED_TIMESTAMP, canonical_json, content_version, drop_keys, write_archive
 from classifier.predictions import postprocess
+from classifier.unknown import detect_unknown
 
 if TYPE_CHECKING:
     import keras
@@ -27,6 +28,7 @@ def save_model(
     class_names: list[str],
     image_size: tuple[int, int],
     grayscale: bool,
+    detector: dict[str, Any],
     metadata: dict[str, Any],
     path: Path,
 ) -> str:
@@ -37,6 +39,7 @@ def save_model(
         class_names: the class names, in the order of the logits.
         image_size: (height, width) in pixels.
         grayscale: the images have one channel instead of three.
+        detector: see `classifier.model.detector.fit_detector`.
         metadata: parameters, scores and data. `bentoml models get` shows it, with classes, image size and model card.
         path: the archive file; its name without the extension becomes the model's name.
     """
@@ -58,6 +61,7 @@ def save_model(
                 PickleBySource(preprocess, decoding), image_size=list(image_size), grayscale=grayscale
             ),
             "postprocess": functools.partial(PickleBySource(postprocess), labels=list(class_names)),
+            "detect_unknown": functools.partial(PickleBySource(detect_unknown), **detector),
         },
         metadata={**metadata, "model_card": card.model_card(metadata, path.stem)},
     )

@@ -9,10 +9,15 @@ from starlette.requests import Request
 
 
 class Prediction(bentoml.IODescriptor):
-    """The predicted class of one image, and the probability of each class."""
+    """The predicted class of one image, the probability of each class, and whether the image is known.
+
+    `novelty` is above 1 if the image is unlike the training images of all classes; then `known` is false.
+    """
 
     prediction: str
     probabilities: dict[str, float]
+    known: bool
+    novelty: float
 
 
 class PredictionResponse(Prediction):
