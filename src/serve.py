@@ -5,7 +5,8 @@
 
 It serves the model archive in model/, or the one that the environment variable MODEL names. A Bento serves its own
 model. The page is at /, the description of the API at /docs, and metrics for Prometheus at /metrics. /readyz responds
-when the model is loaded. PREDICTION_LOG names a folder for the prediction log; without it there is no log.
+when the model is loaded. PREDICTION_LOG names a folder for the prediction log; without it there is no log. KEEP_IMAGES
+names a folder for unknown and uncertain images; without it no image is stored.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ from starlette.responses import JSONResponse, Response
 
 from classifier.model import store
 from classifier.model.predictor import Predictor, default_archive_path
+from classifier.serving.keeping import check_keep_folder, images_not_kept, keep_uncertain, label_route
 from classifier.serving.middleware import RouteAllowlistMiddleware
 from classifier.serving.openapi import describe_api
 from classifier.serving.page import render_page
@@ -46,6 +48,7 @@ MAX_CONCURRENCY = 64  # requests; with MAX_REQUEST_BYTES, this bounds the memory
 TIMEOUT_SECONDS = 10  # BentoML keeps each request in memory for this time
 NUM_THREADS = min(8, available_cores())  # each decodes one image or predicts one batch
 PREDICTION_LOG_DIR = os.environ.get("PREDICTION_LOG")
+KEEP_IMAGES_DIR = os.environ.get("KEEP_IMAGES")
 
 warnings.filterwarnings("ignore", module="PIL")  # about damaged metadata in images
 store.disable_usage_reports()
@@ -62,6 +65,8 @@ def resolve_model_tag() -> str:
 try:
     if PREDICTION_LOG_DIR:
         check_log_folder(PREDICTION_LOG_DIR)
+    if KEEP_IMAGES_DIR:
+        check_keep_folder(KEEP_IMAGES_DIR)
     MODEL_TAG = resolve_model_tag()
 except (UserError, OSError) as error:
     sys.exit(f"serve.py: {error}")
@@ -76,13 +81,15 @@ class Service(bentoml.Service):
     def to_asgi(self, is_main: bool = True) -> RouteAllowlistMiddleware:
         """Return BentoML's application inside the middleware; see there why not with `add_asgi_middleware`."""
         class_names: Any = bentoml.models.get(MODEL_TAG).info.metadata["classes"]
-        return RouteAllowlistMiddleware(super().to_asgi(is_main), page=render_page(TITLE, class_names))
+        page = render_page(TITLE, class_names, stores_images=bool(KEEP_IMAGES_DIR))
+        label = label_route(KEEP_IMAGES_DIR, class_names, MODEL_TAG) if KEEP_IMAGES_DIR else None
+        return RouteAllowlistMiddleware(super().to_asgi(is_main), page, label)
 
     @property
     def openapi_spec(self) -> Any:
         """The OpenAPI description."""
         routes = [method.route for method in self.apis.values()]
-        return describe_api(super().openapi_spec, routes, title=TITLE, version=MODEL_VERSION)
+        return describe_api(super().openapi_spec, routes, TITLE, MODEL_VERSION, stores_images=bool(KEEP_IMAGES_DIR))
 
 
 @bentoml.service(
@@ -113,6 +120,7 @@ class CelestialBodiesClassifierService:
         )
         self.num_known = Counter("prediction_known", "Predictions by whether the image is known", ["known"])
         lost_lines()  # so that it is in /metrics from the start
+        images_not_kept()
         # Exclude the loaded libraries from garbage collection. It stops all requests, every thousand requests or so:
         # for 0.9 s without this, for 0.1 s with it (on two busy cores).
         gc.collect()
@@ -138,7 +146,8 @@ class CelestialBodiesClassifierService:
 
     async def _predict_uploads(self, request: Request, field: str, max_files: int) -> list[dict[str, Any]]:
         """Return the predictions for the images in one field of a form, and record them."""
-        images = await self._preprocess(await read_uploads(request, field, max_files))
+        uploads = await read_uploads(request, field, max_files)
+        images = await self._preprocess(uploads)
         loop = asyncio.get_running_loop()
         predictions = await loop.run_in_executor(self.executor, self.predictor.predict, images)
         for prediction in predictions:
@@ -147,6 +156,9 @@ class CelestialBodiesClassifierService:
             self.num_known.labels(known=str(prediction["known"]).lower()).inc()
         if PREDICTION_LOG_DIR:
             log_predictions(PREDICTION_LOG_DIR, MODEL_TAG, images, predictions)
+        if KEEP_IMAGES_DIR:
+            contents = [upload.content for upload in uploads]
+            await loop.run_in_executor(self.executor, keep_uncertain, KEEP_IMAGES_DIR, MODEL_TAG, contents, predictions)
         return predictions
 
     async def _preprocess(self, uploads: list[Upload]) -> np.ndarray:

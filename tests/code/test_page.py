@@ -132,6 +132,29 @@ def test_page_shows_errors_as_sentences(page: Any) -> None:
     assert "sample: Mars" in wait_for_results(page, 8)[0] and page.locator("#results > li.error").count() == 6
 
 
+def test_page_with_a_kept_image_takes_its_label(page: Any) -> None:
+    """The service of these tests keeps no images, so this test responds in its place."""
+    kept, sent = "0" * 32, []
+    body = {"prediction": "Mars", "probabilities": {"Mars": 0.5, "Moon": 0.5}, "model": "model:1", "kept": kept}
+    page.route("**/predict", lambda route: route.fulfill(json=body))
+    page.route("**/label", lambda route: sent.append(route.request.post_data_json) or route.fulfill(json={}))
+    page.get_by_role("button", name="Mars").click()
+    wait_for_results(page, 1)
+    form, choice = page.locator("form.correction"), page.get_by_label("The right class")
+    assert choice.locator("option").all_inner_texts() == ["Choose a class", "Mars", "Moon", "None of these"]
+    choice.focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # nothing is chosen yet
+    for option, text in (("Moon", "Saved: Moon."), ("None of these", "Saved: none of these.")):
+        choice.select_option(option)
+        page.get_by_role("button", name="Save").press("Enter")
+        sync_api.expect(form.get_by_role("status")).to_contain_text(text)
+    assert sent == [{"image": kept, "label": "Moon"}, {"image": kept, "label": None}]
+    page.route("**/label", lambda route: route.fulfill(status=404, json={"error": "there is no such image"}))
+    page.get_by_role("button", name="Save").click()
+    sync_api.expect(form.get_by_role("status")).to_contain_text("There is no such image.")
+
+
 def test_docs_page_shows_the_api_without_external_content(page: Any, server: Server) -> None:
     page.goto(f"{server.url}/docs")
     sync_api.expect(page.locator(".opblock-summary-path", has_text="/predict")).to_have_count(2)

@@ -3,6 +3,7 @@
 import pytest
 
 from classifier.sample.specs import BODY_SPECS
+from classifier.serving.keeping import STORES_NOTHING, STORES_UNCERTAIN
 from classifier.serving.page import SAMPLES, render_page
 
 
@@ -16,3 +17,9 @@ def test_render_page_shows_title_and_samples() -> None:
 def test_render_page_of_a_model_with_other_classes_hides_the_samples(class_names: list[str]) -> None:
     page = render_page("Animals", class_names)
     assert SAMPLES not in page and '<section id="try" hidden>' in page
+
+
+@pytest.mark.parametrize(("stores_images", "notice"), [(False, STORES_NOTHING), (True, STORES_UNCERTAIN)])
+def test_render_page_says_whether_images_are_stored(stores_images: bool, notice: str) -> None:
+    page = render_page("Animals", ["cat"], stores_images)
+    assert [text in page for text in (STORES_NOTHING, STORES_UNCERTAIN)].count(True) == 1 and notice in page

@@ -1,5 +1,7 @@
 """ASGI middleware: the page, and only the routes of this service."""
 
+from collections.abc import Mapping
+
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
@@ -41,11 +43,14 @@ class RouteAllowlistMiddleware:
     Args:
         app: an ASGI application, for the routes in ALLOWED_METHODS.
         page: the HTML page at /.
+        label: an ASGI application for POST /label, which takes JSON; None if there is no such route.
     """
 
-    def __init__(self, app: ASGIApp, page: str | bytes) -> None:
+    def __init__(self, app: ASGIApp, page: str | bytes, label: ASGIApp | None = None) -> None:
         self.app = app
-        self.pages = {
+        self.allowed_methods = ALLOWED_METHODS | ({"/label": ("POST",)} if label else {})
+        self.apps: dict[str, ASGIApp] = {"/label": label} if label else {}
+        self.apps |= {
             "/": HTMLResponse(page, headers=SECURITY_HEADERS),
             "/docs": HTMLResponse(SWAGGER_HTML, headers=SECURITY_HEADERS),
         }
@@ -55,27 +60,27 @@ class RouteAllowlistMiddleware:
         app = self.app
         if scope["type"] == "http":
             try:
-                _check_request(scope)
-                app = self.pages.get(scope["path"], app)
+                _check_request(scope, self.allowed_methods)
+                app = self.apps.get(scope["path"], app)
             except HTTPException as error:
                 app = error_response(error)
         await app(scope, receive, send)
 
 
-def _check_request(scope: Scope) -> None:
+def _check_request(scope: Scope, allowed_methods: Mapping[str, tuple[str, ...]]) -> None:
     """Check path, method and content type.
 
     Raises:
         HTTPException: 404, 405 or 415.
     """
     path, method = scope["path"], scope["method"]
-    if path not in ALLOWED_METHODS:
+    if path not in allowed_methods:
         raise HTTPException(404, f"{printable(path)[:MAX_SHOWN]} not found; see /docs")
-    if method not in ALLOWED_METHODS[path]:
-        allowed = ", ".join(ALLOWED_METHODS[path])
+    if method not in allowed_methods[path]:
+        allowed = ", ".join(allowed_methods[path])
         message = f"{printable(method)[:MAX_SHOWN]} is not allowed for {path}; use {allowed}"
         raise HTTPException(405, message, {"Allow": allowed})
-    if method == "POST":
+    if method == "POST" and path != "/label":
         content_type = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
         if content_type != "multipart/form-data":
             actual = f"is {printable(content_type)[:MAX_SHOWN]}" if content_type else "is missing"

@@ -11,13 +11,15 @@ from starlette.requests import Request
 class Prediction(bentoml.IODescriptor):
     """The predicted class of one image, the probability of each class, and whether the image is known.
 
-    `novelty` is above 1 if the image is unlike the training images of all classes; then `known` is false.
+    `novelty` is above 1 if the image is unlike the training images of all classes; then `known` is false. `kept` is the
+    id of a kept image.
     """
 
     prediction: str
     probabilities: dict[str, float]
     known: bool
     novelty: float
+    kept: str | None = None
 
 
 class PredictionResponse(Prediction):
