@@ -146,7 +146,9 @@ def test_label_route_with_damaged_files_responds_with_one_line(tmp_path: Path) -
     assert_error(post_label(tmp_path, {"image": missing, "label": "Mars"}), 404, f"its image {missing}.png is missing")
     assert_error(post_label(tmp_path, {"image": damaged, "label": "Mars"}), 500, f"{damaged}.json is damaged")
     (tmp_path / f".{good}.json.tmp").mkdir()  # as if the disk were full
-    assert_error(post_label(tmp_path, {"image": good, "label": "Mars"}), 500, "the label cannot be stored: Is a direct")
+    assert_error(
+        post_label(tmp_path, {"image": good, "label": "Mars"}), 500, "folder of kept images cannot be used: Is a d"
+    )
 
 
 def test_label_routes_at_once_store_all_labels(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def label_errors() -> Iterator[None]:
     except DamagedRecordError as error:
         raise HTTPException(500, str(error)) from None
     except OSError as error:
-        raise HTTPException(500, f"the label cannot be stored: {error.strerror}") from None
+        raise HTTPException(500, f"the folder of kept images cannot be used: {error.strerror}") from None
 
 
 async def read_json(request: Request, body_type: type[Body]) -> Body:

@@ -1,0 +1,111 @@
+"""Move labelled images into the dataset, and check the names of new classes."""
+
+import contextlib
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from classifier.data.checks import comparable_name
+from classifier.data.discovery import list_images
+from classifier.serving.kept_images import KeptImages
+from classifier.serving.records import DamagedRecordError, MissingImageError, Record
+from utils.errors import UserError
+from utils.files import printable
+
+
+@dataclass
+class MoveResult:
+    """What `move_labelled` did.
+
+    Attributes:
+        moved: the number of images that were moved, by class.
+        num_none: the number of images that are "none of these", and stay.
+        problems: one line for each image that could not be moved.
+    """
+
+    moved: Counter[str] = field(default_factory=Counter)
+    num_none: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def check_class_name(name: str, class_names: Iterable[str]) -> None:
+    """Check that a class can have this name: one of the existing names, or a new one that `prepare.py` accepts.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if name in class_names:
+        return
+    shown = printable(name)[:80]
+    if not name or name != name.strip() or printable(name) != name:
+        raise UserError(f'"{shown}" cannot be a class: use printable text without white space at the ends')
+    if name.startswith(".") or "/" in name or "\\" in name or len(name.encode()) > 200:
+        raise UserError(f'"{shown}" cannot be a class: use up to 200 bytes, without slashes, and no dot at the start')
+    for other in class_names:
+        if comparable_name(name) == comparable_name(other):
+            raise UserError(f'"{shown}" differs from the class "{other}" only in case, white space or Unicode form')
+
+
+def list_classes(raw_dir: Path) -> list[str]:
+    """Return the names of the dataset's classes, sorted.
+
+    Raises:
+        UserError: the dataset is missing, or not in class folders.
+    """
+    return list_images(raw_dir).class_names
+
+
+def move_labelled(kept: KeptImages, raw_dir: Path) -> MoveResult:
+    """Move each image that has a class to `raw_dir/<class>/<id>.<extension>`. No file is overwritten.
+
+    An image that cannot be moved stays with its label. An image that is there already is removed from the folder.
+
+    Raises:
+        UserError: the dataset is missing.
+        OSError: the folder of kept images cannot be read.
+    """
+    class_names = set(list_classes(raw_dir))
+    records, _ = kept.list_records()
+    result = MoveResult()
+    for record in records:
+        try:
+            with kept.lock():
+                label = kept.read(record.id).label  # it may have changed since
+                if label is not None:
+                    check_class_name(label, class_names)
+                    _move(kept, record, raw_dir / label)
+        except (UserError, DamagedRecordError) as error:
+            result.problems.append(f"{record.file} was not moved: {error}")
+        except MissingImageError:
+            continue  # somebody else has moved it
+        except OSError as error:
+            where = printable(error.filename or raw_dir)
+            result.problems.append(f"{record.file} was not moved: {where}: {error.strerror}")
+        else:
+            result.num_none += record.is_labelled and label is None
+            if label is not None:
+                result.moved[label] += 1
+                class_names.add(label)
+    return result
+
+
+def _move(kept: KeptImages, record: Record, class_dir: Path) -> None:
+    """Copy the image to the class folder, and then remove it and its record. A killed run leaves both, or the copy."""
+    source, target = kept.folder / record.file, class_dir / record.file
+    temporary = class_dir / f".{record.file}.tmp"
+    with contextlib.suppress(FileExistsError):
+        class_dir.mkdir()
+    try:
+        shutil.copyfile(source, temporary)
+        if not (target.exists() and target.read_bytes() == source.read_bytes()):
+            os.link(temporary, target)  # unlike a rename, this overwrites nothing
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from None  # the name is not that of a temporary file
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+            class_dir.rmdir()  # if it is new, and the image could not be written
+    kept.remove(record)
