@@ -71,7 +71,7 @@ def keep_uncertain(folder: str, model: str, contents: list[bytes], predictions: 
     """
     for content, prediction in zip(contents, predictions, strict=True):
         confidence = prediction["probabilities"][prediction["prediction"]]
-        if prediction.get("known", True) and confidence >= KEEP_BELOW:
+        if prediction["known"] and confidence >= KEEP_BELOW:
             continue
         try:
             prediction["kept"] = KeptImages(folder).keep(content, prediction, model)

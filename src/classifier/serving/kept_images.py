@@ -57,8 +57,8 @@ class KeptImages:
             file=image_id + find_extension(content),
             prediction=prediction["prediction"],
             confidence=prediction["probabilities"][prediction["prediction"]],
-            known=prediction.get("known", True),
-            novelty=prediction.get("novelty"),
+            known=prediction["known"],
+            novelty=prediction["novelty"],
             model=model,
             time=datetime.now(UTC).isoformat(timespec="seconds"),
         )
