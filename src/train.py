@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from utils import seed  # isort: split
 
+import numpy as np
+
 from classifier.config import TrainParams, load_params
 from classifier.data.dataset import dataset_summary, load_split, validation_split
 from classifier.model.archive import archive_name
+from classifier.model.backbone import checkpoint
 from classifier.model.saving import save_model
 from utils.cli import make_parser, run_cli
 from utils.errors import UserError
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 # Axes of (image, height, width, channel)
 EACH_CHANNEL: tuple[int, ...] = (1, 2)
 ALL_CHANNELS: tuple[int, ...] = (1, 2, 3)
+BACKBONE_IMAGE_SIZES = (64, 224)  # the smallest and largest height and width in pixels
 
 
 def main(prepared_dir: Path, model_dir: Path) -> None:
@@ -47,37 +51,66 @@ def main(prepared_dir: Path, model_dir: Path) -> None:
             f"params.yaml: train.patience: {prepared_dir} has no validation images to stop by; set prepare.validation "
             "above 0, or remove train.patience"
         )
+    weights = load_backbone_weights(params, image_shape)
 
     seed.set_seed(params.seed)
     import keras
 
+    from classifier.model.backbone.transfer import train_with_backbone
     from classifier.model.detector import fit_detector
     from classifier.model.distributed import get_topology
     from classifier.model.training import train_model
 
+    topology = get_topology()
+    if weights and topology.device_count > 1:
+        raise UserError(f"params.yaml: train.backbone: trains on one device, not on {topology.device_count}; use none")
     model = get_model(image_shape, params.conv_size, params.dense_size, len(class_names))
-    if get_topology().process_index > 0:  # only the main process saves the model
+    if topology.process_index > 0:  # only the main process saves the model
         train_model(model, prepared_dir, params, None)
         return
     model_dir.mkdir(parents=True, exist_ok=True)
     history_path = model_dir / "history.csv"
     with atomic_output_dir(model_dir) as tmp_dir, cleanup_on_failure(history_path):
-        scores = train_model(model, prepared_dir, params, history_path)
+        if weights:
+            model, scores = train_with_backbone(prepared_dir, weights, len(class_names), params, history_path, tmp_dir)
+        else:
+            scores = train_model(model, prepared_dir, params, history_path)
         keras.distribution.set_distribution(None)  # the other processes do not take part in saving
+        metadata = {
+            "parameters": params.in_effect(),
+            "scores": scores,
+            "data": dataset_summary(class_names, prepared_dir),
+        }
         tag = save_model(
             model,
             class_names,
             image_size=image_shape[:2],
             grayscale=image_shape[2] == 1,
             detector=fit_detector(model, prepared_dir, val_name, params.max_rejected),
-            metadata={
-                "parameters": params.model_dump(exclude_none=True),
-                "scores": scores,
-                "data": dataset_summary(class_names, prepared_dir),
-            },
+            metadata=metadata | ({"backbone": checkpoint.DESCRIPTION} if weights else {}),
             path=tmp_dir / archive_path.name,
         )
     print(f"{tag}: val_accuracy {scores['val_accuracy']:.4f}, in the BentoML store and in {archive_path}")
+
+
+def load_backbone_weights(params: TrainParams, image_shape: tuple[int, ...]) -> dict[str, np.ndarray] | None:
+    """Return the pretrained weights, or None if `train.backbone` is none.
+
+    Raises:
+        UserError: the parameters and the images do not fit, or the weights are not installed.
+    """
+    height, width, _ = image_shape
+    if params.backbone == "none":
+        if params.unfreeze:
+            raise UserError("params.yaml: train.unfreeze: needs a backbone; set train.backbone, or remove it")
+        return None
+    low, high = BACKBONE_IMAGE_SIZES
+    if min(height, width) < low or max(height, width) > high:
+        raise UserError(
+            f"params.yaml: train.backbone: expected images of {low} to {high} pixels, got {height} x {width}; "
+            "change prepare.image_size, to [128, 128] for example"
+        )
+    return checkpoint.load_weights()
 
 
 def get_model(image_shape: tuple[int, int, int], conv_size: int, dense_size: int, output_classes: int) -> "keras.Model":

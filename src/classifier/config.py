@@ -69,6 +69,13 @@ class TrainParams(Params):
     batch_size: int = _integer(1, 65_536, default=32)  # Keras's default
     patience: int | None = _integer(1, 100_000, default=None)  # epochs without a lower val_loss; None never stops
     max_rejected: float = _share(default=0.01)  # of the validation images, by the detector of unknown images
+    backbone: Literal["none", "efficientnet-lite0"] = _choice("none", "efficientnet-lite0")
+    unfreeze: int = _integer(0, 16, default=0)  # the last blocks of the backbone that are fine-tuned
+
+    def in_effect(self) -> dict[str, Any]:
+        """Return the parameters that have an effect: those of the CNN or those of the backbone."""
+        unused = {"backbone", "unfreeze"} if self.backbone == "none" else {"conv_size", "dense_size"}
+        return self.model_dump(exclude_none=True, exclude=unused)
 
 
 class EvaluateParams(Params):

