@@ -1,5 +1,6 @@
-"""The same inputs give the same bytes, whatever the machine's settings and processor are."""
+"""The same inputs give the same bytes, whatever the machine's settings are."""
 
+import hashlib
 import json
 import os
 import platform

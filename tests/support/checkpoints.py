@@ -101,7 +101,7 @@ def install_weights(folder: Path, weights: dict[str, np.ndarray]) -> Path:
     return file
 
 
-def narrow_weights() -> dict[str, np.ndarray]:
+def narrow_weights(num_features: int = NUM_FEATURES) -> dict[str, np.ndarray]:
     """Return random weights of an EfficientNet-Lite0 with few channels, and its names."""
     rng, weights = np.random.default_rng(5), {}
 
@@ -119,5 +119,5 @@ def narrow_weights() -> dict[str, np.ndarray]:
             add(f"{block}._expand_conv", f"{block}._bn0", inner, inputs, 1, 1)
         add(f"{block}._depthwise_conv", f"{block}._bn1", inner, 1, size, size)
         add(f"{block}._project_conv", f"{block}._bn2", outputs, inner, 1, 1)
-    add("_conv_head", "_bn1", NUM_FEATURES, CHANNELS[-1], 1, 1)
+    add("_conv_head", "_bn1", num_features, CHANNELS[-1], 1, 1)
     return weights
