@@ -1,6 +1,5 @@
 """The same inputs give the same bytes, whatever the machine's settings are."""
 
-import hashlib
 import json
 import os
 import platform
