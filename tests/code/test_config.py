@@ -189,6 +189,6 @@ def test_load_params_with_any_document_returns_a_section_or_fails_with_one_line(
         return
     assert 0 <= params.seed < 2**32
     if section is TrainParams:
-        assert 0 < params.lr < math.inf and params.epochs >= 1 and params.output_classes >= 2
+        assert 0 < params.lr < math.inf and params.epochs >= 1 and (params.output_classes or 2) >= 2
     else:
         assert 0 < params.split < 1 and min(params.image_size) >= 1 and isinstance(params.grayscale, bool)

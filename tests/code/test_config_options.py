@@ -34,7 +34,8 @@ def test_options_have_defaults(tmp_path: Path) -> None:
 def test_in_effect_with_a_backbone_leaves_out_the_sizes_of_the_cnn() -> None:
     values = {"seed": 77, "lr": 0.1, "epochs": 5}
     params = TrainParams(**values, conv_size=32, dense_size=64, backbone="efficientnet-lite0", unfreeze=2)
-    assert params.in_effect() == values | {"batch_size": 32, "backbone": "efficientnet-lite0", "unfreeze": 2}
+    expected = {"batch_size": 32, "max_rejected": 0.01, "backbone": "efficientnet-lite0", "unfreeze": 2}
+    assert params.in_effect() == values | expected
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ KEEP_ONE = """
 import sys
 from pathlib import Path
 from classifier.serving.keeping import images_not_kept, keep_uncertain
-predictions = [{"prediction": "Mars", "probabilities": {"Mars": 0.5}}]
+predictions = [{"prediction": "Mars", "probabilities": {"Mars": 0.5}, "known": True, "novelty": 0.5}]
 keep_uncertain(sys.argv[1], "model:1", [Path(sys.argv[2]).read_bytes()], predictions)
 print(predictions[0].get("kept"), images_not_kept()._value.get())
 """
@@ -71,8 +71,8 @@ def test_keep_uncertain_keeps_unknown_and_uncertain_images_only(
         "file": f"{image_id}.png",
         "prediction": "Mars",
         "confidence": values["probabilities"]["Mars"],
-        "known": values.get("known", True),
-        "novelty": values.get("novelty"),
+        "known": values["known"],
+        "novelty": values["novelty"],
         "model": MODEL,
     }
 

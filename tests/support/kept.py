@@ -18,8 +18,9 @@ def png(shade: int) -> bytes:
 
 
 def prediction(confidence: float = 0.5, **values: Any) -> dict[str, Any]:
-    """Return a prediction of Mars, with more values such as `known`."""
-    return {"prediction": "Mars", "probabilities": {"Mars": confidence, "Moon": 1 - confidence}, **values}
+    """Return a prediction of Mars for a known image, with other values such as `known`."""
+    probabilities = {"Mars": confidence, "Moon": 1 - confidence}
+    return {"prediction": "Mars", "probabilities": probabilities, "known": True, "novelty": 0.5, **values}
 
 
 def keep(folder: Path, *confidences: float) -> list[str]:
