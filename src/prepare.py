@@ -3,8 +3,8 @@
     python src/prepare.py data/raw data/prepared
 
 Reads data/raw/<class>/<image> and the section `prepare` of params.yaml. Writes labels.json (the class names),
-preview.png, near_duplicates.json (lists of files that stay together), and the folders train, validation and test (see
-`classifier/data/writer.py`).
+preview.png, near_duplicates.json (lists of files that stay together), with `unreadable: skip` also unreadable.csv (file
+and reason), and the folders train, validation and test (see `classifier/data/writer.py`).
 """
 
 import json
@@ -22,6 +22,7 @@ from classifier.data.grouping import group_images
 from classifier.data.preview import draw_preview
 from classifier.data.skipped import warn_about_skipped
 from classifier.data.split import split_by_content
+from classifier.data.unreadable import UNREADABLE_FILE, skip_unreadable, warn_about_unreadable
 from classifier.data.writer import write_split
 from utils.cli import make_parser, print_warning, run_cli
 from utils.files import atomic_output_dir, shorten_list
@@ -40,14 +41,18 @@ def main(raw_dir: Path, prepared_dir: Path) -> None:
         atomic_output_dir(prepared_dir) as tmp_dir,
         decode_images(pool, dataset, tmp_dir, params) as decoded,
     ):
-        validate_images(dataset, decoded.infos)
-        grouping = group_images(decoded.infos, dataset.labels, params)
-        digests = [info.digest for info in decoded.infos]
+        if params.unreadable == "skip":
+            dataset, images, unreadable = skip_unreadable(dataset, decoded, tmp_dir)
+        else:
+            images, unreadable = decoded, []
+        validate_images(dataset, images.infos)
+        grouping = group_images(images.infos, dataset.labels, params)
+        digests = [info.digest for info in images.infos]
         splits = split_by_content(digests, grouping.group_ids, dataset.labels, dataset.class_names, params)
         for name, indices in splits.items():
-            write_split(dataset, decoded, indices, tmp_dir / name)
+            write_split(dataset, images, indices, tmp_dir / name)
         (tmp_dir / "labels.json").write_text(json.dumps(dataset.class_names, indent=2) + "\n", "utf-8")
-        near_duplicates = [[dataset.paths[i] for i in group] for group in grouping.near_duplicates(decoded.infos)]
+        near_duplicates = [[dataset.paths[i] for i in group] for group in grouping.near_duplicates(images.infos)]
         (tmp_dir / "near_duplicates.json").write_text(json.dumps(near_duplicates, indent=0) + "\n", "ascii")
         class_names, train = load_split(tmp_dir, "train")
         draw_preview(train, class_names).save(tmp_dir / "preview.png", compress_level=1)
@@ -56,6 +61,9 @@ def main(raw_dir: Path, prepared_dir: Path) -> None:
         shutil.rmtree(prepared_dir / "validation", ignore_errors=True)  # of an earlier run
         if params.validation:
             print_warning("no class has enough images for validation; history.csv will use the test images")
+    if params.unreadable == "refuse":
+        (prepared_dir / UNREADABLE_FILE).unlink(missing_ok=True)  # of an earlier run
+    warn_about_unreadable(raw_dir, unreadable, prepared_dir)
     warn_about_skipped(raw_dir, dataset.skipped)
     for message in count_warnings(counts):
         print_warning(message)

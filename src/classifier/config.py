@@ -54,6 +54,7 @@ class PrepareParams(Params):
     # Not in the tutorial's params.yaml:
     validation: float = _share(default=0.1)  # the share of the validation set; 0: the test images validate
     near_duplicates: Literal["together", "separate"] = _choice("together", "separate")
+    unreadable: Literal["refuse", "skip"] = _choice("refuse", "skip")
 
 
 class TrainParams(Params):

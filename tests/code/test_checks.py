@@ -120,7 +120,8 @@ def infos(*contents: object, **changes: object) -> list[ImageInfo]:
 def test_validate_images_lists_unreadable_images() -> None:
     with pytest.raises(UserError) as error:
         validate_images(make_dataset("Mars", "Moon"), infos(1, 2, 3, 4, error="damaged"))
-    assert str(error.value) == "some images in raw cannot be read; fix or remove them (1):\n  Mars/0.jpg: damaged"
+    headline = "some images in raw cannot be read; fix or remove them, or set prepare.unreadable to skip (1):"
+    assert str(error.value) == f"{headline}\n  Mars/0.jpg: damaged"
 
 
 def test_validate_images_names_images_of_several_classes(capsys: pytest.CaptureFixture[str]) -> None:

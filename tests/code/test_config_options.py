@@ -23,7 +23,8 @@ def load(tmp_path: Path, key: str, value: str) -> object:
 def test_options_have_defaults(tmp_path: Path) -> None:
     text = "".join(f"  {key}: {value}\n" for key, value in PREPARE.items())
     (tmp_path / "params.yaml").write_text(f"prepare:\n{text}")
-    assert load_params(PrepareParams, tmp_path / "params.yaml").validation == 0.1
+    prepare = load_params(PrepareParams, tmp_path / "params.yaml")
+    assert (prepare.validation, prepare.unreadable) == (0.1, "refuse")
     text = "".join(f"  {key}: {value}\n" for key, value in TRAIN.items())
     (tmp_path / "params.yaml").write_text(f"train:\n{text}")
     params = load_params(TrainParams, tmp_path / "params.yaml")
@@ -43,6 +44,7 @@ def test_in_effect_with_a_backbone_leaves_out_the_sizes_of_the_cnn() -> None:
     [
         ("prepare.validation", "0", 0),
         ("prepare.validation", "0.3", 0.3),
+        ("prepare.unreadable", "skip", "skip"),
         ("train.patience", "null", None),
         ("train.patience", "3", 3),
         ("train.output_classes", "2", 2),
@@ -62,6 +64,7 @@ def test_option_in_its_range_is_accepted(tmp_path: Path, key: str, text: str, va
         ("prepare.validation", "1", "expected a number from 0 to below 1, got 1"),
         ("prepare.validation", "-0.1", "expected a number from 0 to below 1, got -0.1"),
         ("prepare.validation", "null", "expected a number from 0 to below 1, got None"),
+        ("prepare.unreadable", "ignore", "expected refuse or skip, got 'ignore'"),
         ("train.patience", "0", "expected a whole number from 1 to 100000, got 0"),
         ("train.patience", "2.5", "expected a whole number from 1 to 100000, got 2.5"),
         ("train.backbone", "resnet50", "expected none or efficientnet-lite0, got 'resnet50'"),

@@ -83,7 +83,9 @@ def test_prepare_lists_all_unreadable_images_and_changes_nothing(project: Path) 
     os.mkfifo(mars / "pipe.jpg")
     (mars / "locked.jpg").touch(0)
     result = run(project, *without_root_rights(), sys.executable, *PREPARE)
-    assert_fails(result, "some images in data/raw cannot be read; fix or remove them (10):\n", "two\\nlines.jpg")
+    assert_fails(
+        result, "cannot be read; fix or remove them, or set prepare.unreadable to skip (10):\n", "two\\nlines.jpg"
+    )
     for name in ("cut", "empty", "text", "broken_link", "large", "circle", "endless", "pipe", "locked"):
         assert f"\n  Mars/{name}." in result.stderr, name
     assert "Warning" not in result.stderr

@@ -75,7 +75,8 @@ def validate_images(dataset: ImageFolder, infos: list[ImageInfo]) -> None:
     root = printable(dataset.root)
     images = list(zip(dataset.paths, infos, strict=True))
     if unreadable := [f"{path}: {info.error}" for path, info in images if info.error]:
-        raise UserError(format_list(f"some images in {root} cannot be read; fix or remove them", unreadable))
+        headline = f"some images in {root} cannot be read; fix or remove them, or set prepare.unreadable to skip"
+        raise UserError(format_list(headline, unreadable))
     if conflicts := _label_conflicts(dataset, infos):
         print_warning(f"{root}: {len(conflicts)} images are in several classes: {shorten_list(conflicts)}")
     if blank := [path for path, info in images if info.has_single_color]:

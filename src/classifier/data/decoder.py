@@ -4,7 +4,7 @@ import hashlib
 import math
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -51,18 +51,20 @@ class DecodedImages:
         path: the file.
         shape: (height, width, channels) of each image.
         infos: one per image.
+        positions: the position of each image in the file.
     """
 
     path: Path
     shape: tuple[int, int, int]
     infos: list[ImageInfo]
+    positions: Sequence[int]
 
     def iter_bytes(self, indices: list[int]) -> Iterator[bytes]:
         """Yield the pixels of the images with these indices."""
         size = math.prod(self.shape)
         with self.path.open("rb") as file:
             for i in indices:
-                yield os.pread(file.fileno(), size, i * size)
+                yield os.pread(file.fileno(), size, self.positions[i] * size)
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def decode_images(pool: Pool, dataset: ImageFolder, folder: Path, params: Prepar
         for chunk_infos in pool.imap(decode, chunks):
             infos += chunk_infos
             bar.update(len(chunk_infos))
-    yield DecodedImages(out_path, shape, infos)
+    yield DecodedImages(out_path, shape, infos, range(len(infos)))
     out_path.unlink()
 
 
