@@ -25,8 +25,8 @@ def _share(default: float) -> Any:
     return Field(ge=0, lt=1, default=default, description="a number from 0 to below 1")
 
 
-def _limit() -> Any:
-    return Field(ge=0, le=1, default=None, description="a number from 0 to 1")
+def _limit(default: float | None = None) -> Any:
+    return Field(ge=0, le=1, default=default, description="a number from 0 to 1")
 
 
 def _choice(*values: str) -> Any:
@@ -72,10 +72,13 @@ class TrainParams(Params):
     max_rejected: float = _share(default=0.01)  # of the validation images, by the detector of unknown images
     backbone: Literal["none", "efficientnet-lite0"] = _choice("none", "efficientnet-lite0")
     unfreeze: int = _integer(0, 16, default=0)  # the last blocks of the backbone that are fine-tuned
+    class_weights: float = _limit(default=0)  # 0: every image counts the same; 1: every class
 
     def in_effect(self) -> dict[str, Any]:
-        """Return the parameters that have an effect: those of the CNN or those of the backbone."""
+        """Return the parameters that have an effect: those of the CNN or those of the backbone, and class weights."""
         unused = {"backbone", "unfreeze"} if self.backbone == "none" else {"conv_size", "dense_size"}
+        if not self.class_weights:
+            unused.add("class_weights")
         return self.model_dump(exclude_none=True, exclude=unused)
 
 

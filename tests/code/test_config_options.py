@@ -29,14 +29,20 @@ def test_options_have_defaults(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(f"train:\n{text}")
     params = load_params(TrainParams, tmp_path / "params.yaml")
     assert (params.batch_size, params.patience, params.output_classes) == (32, None, None)
-    assert (params.backbone, params.unfreeze) == ("none", 0)
+    assert (params.backbone, params.unfreeze, params.class_weights) == ("none", 0, 0)
 
 
 def test_in_effect_with_a_backbone_leaves_out_the_sizes_of_the_cnn() -> None:
     values = {"seed": 77, "lr": 0.1, "epochs": 5}
     params = TrainParams(**values, conv_size=32, dense_size=64, backbone="efficientnet-lite0", unfreeze=2)
-    expected = {"batch_size": 32, "max_rejected": 0.01, "backbone": "efficientnet-lite0", "unfreeze": 2}
-    assert params.in_effect() == values | expected
+    others = {"batch_size": 32, "max_rejected": 0.01, "backbone": "efficientnet-lite0", "unfreeze": 2}
+    assert params.in_effect() == values | others
+
+
+@pytest.mark.parametrize("value", [0, 0.5])
+def test_in_effect_has_class_weights_only_above_0(value: float) -> None:
+    params = TrainParams(seed=77, lr=0.1, epochs=5, conv_size=32, dense_size=64, class_weights=value)
+    assert params.in_effect().get("class_weights") == (value or None)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +58,8 @@ def test_in_effect_with_a_backbone_leaves_out_the_sizes_of_the_cnn() -> None:
         ("train.backbone", "none", "none"),
         ("train.backbone", "efficientnet-lite0", "efficientnet-lite0"),
         ("train.unfreeze", "16", 16),
+        ("train.class_weights", "0", 0),
+        ("train.class_weights", "1", 1),
     ],
 )
 def test_option_in_its_range_is_accepted(tmp_path: Path, key: str, text: str, value: object) -> None:
@@ -70,6 +78,8 @@ def test_option_in_its_range_is_accepted(tmp_path: Path, key: str, text: str, va
         ("train.backbone", "resnet50", "expected none or efficientnet-lite0, got 'resnet50'"),
         ("train.unfreeze", "17", "expected a whole number from 0 to 16, got 17"),
         ("train.unfreeze", "-1", "expected a whole number from 0 to 16, got -1"),
+        ("train.class_weights", "1.1", "expected a number from 0 to 1, got 1.1"),
+        ("train.class_weights", "balanced", "expected a number from 0 to 1, got 'balanced'"),
         ("train.output_classes", "1", "expected a whole number from 2 to 100000, got 1"),
     ],
 )

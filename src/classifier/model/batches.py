@@ -11,22 +11,24 @@ import numpy as np
 
 
 class ImageBatches(keras.utils.PyDataset):
-    """Batches of (images, labels), read from a memory-mapped file.
+    """Batches of (images, labels), read from a memory-mapped file; with class weights also sample weights.
 
     Keras's augmentation layers do not serve here: `random_shift` gives the same images on any number of processes.
     """
 
-    def __init__(self, split_dir: Path, batch_size: int, seed: int | None = None) -> None:
+    def __init__(self, split_dir: Path, batch_size: int, seed: int | None = None, class_weights: float = 0) -> None:
         """If `seed` is given, images are shuffled and augmented, differently in each epoch.
 
         Args:
             split_dir: a folder with images.npy (uint8) and labels.npy.
             batch_size: the number of images of each batch but the last.
             seed: an integer from 0 to 2**32 - 1.
+            class_weights: see `get_sample_weights`; 0 gives no sample weights.
         """
         super().__init__()
         self.path, self.batch_size, self.seed, self.epoch = split_dir / "images.npy", batch_size, seed, -1
         self.labels = np.load(split_dir / "labels.npy")
+        self.sample_weights = get_sample_weights(self.labels, class_weights) if class_weights else None
         self.order = np.arange(len(self.labels))
         self.on_epoch_end()
 
@@ -36,9 +38,13 @@ class ImageBatches(keras.utils.PyDataset):
         return max(1, math.ceil(num_images / self.batch_size) - (num_images % self.batch_size == 1))
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
-        """Return images, uint8 of shape (N, height, width, channels), and labels, int32 of shape (N,)."""
+        """Return images, uint8 of shape (N, height, width, channels), and labels, int32 of shape (N,).
+
+        With class weights, also return sample weights, float32 of shape (N,).
+        """
         rows = self.rows(index)
-        return self.load(index, rows, np.arange(len(rows))), self.labels[rows]
+        batch = self.load(index, rows, np.arange(len(rows))), self.labels[rows]
+        return batch if self.sample_weights is None else (*batch, self.sample_weights[rows])
 
     def rows(self, index: int) -> np.ndarray:
         """Return the indices of the images of a batch, in ascending order."""
@@ -60,6 +66,18 @@ class ImageBatches(keras.utils.PyDataset):
         self.epoch += 1
         if self.seed is not None:
             self.order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.labels))
+
+
+def get_sample_weights(labels: np.ndarray, exponent: float) -> np.ndarray:
+    """Return the weight of each image, float32: (N / (C * n)) ** exponent, where n images have its class.
+
+    N is the number of images and C the number of classes. An exponent of 1 gives each class the same total weight, as
+    scikit-learn's `compute_class_weight("balanced")` does.
+    """
+    classes, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    # Python's power: NumPy's differs between processors.
+    weights = [(len(labels) / (len(classes) * count)) ** exponent for count in counts.tolist()]
+    return np.array(weights, np.float32)[inverse]
 
 
 def random_shift(images: np.ndarray, positions: np.ndarray, batch_size: int, rng: np.random.Generator) -> np.ndarray:

@@ -39,7 +39,8 @@ class ShardedImageBatches(ImageBatches):
         rows = self.rows(index)
         padding = (0, -len(rows) % topology.device_count)
         positions = np.pad(np.arange(len(rows)), padding, mode="edge")
-        weights = np.pad(np.ones(len(rows), np.float32), padding)
+        ones = np.ones(len(rows), np.float32)
+        weights = np.pad(ones if self.sample_weights is None else self.sample_weights[rows], padding)
         local, sample_weight = (
             np.split(values, topology.process_count)[topology.process_index] for values in (positions, weights)
         )
