@@ -1,0 +1,82 @@
+"""Threads that decode images: the process ends if all of them are blocked. Large images are decoded one at a time."""
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from classifier.decoding import open_image
+
+LARGE_BYTES = 32 * 2**20  # images that may need more are decoded one at a time
+JPEG_BYTES_PER_PIXEL = 2  # at reduced scale
+PROGRESSIVE_JPEG_BYTES_PER_PIXEL = 8  # with the coefficients of all scans
+BYTES_PER_PIXEL = 34  # of the most expensive format, JPEG 2000
+
+logger = logging.getLogger("bentoml.decoding_pool")  # a child of the logger that BentoML configures
+
+
+class DecodingPool(ThreadPoolExecutor):
+    """A thread pool that notices when all its threads are blocked."""
+
+    def __init__(self, num_threads: int, max_blocked_seconds: float) -> None:
+        """Start to watch.
+
+        Args:
+            num_threads: the number of threads.
+            max_blocked_seconds: the process ends when all threads are busy, and no call begins or ends, for longer. A
+                thread cannot be stopped, and BentoML starts a new process.
+        """
+        super().__init__(num_threads)
+        self.num_threads = num_threads
+        self.max_blocked_seconds = max_blocked_seconds
+        self.num_running = 0
+        self.last_change = time.monotonic()
+        self.lock = threading.Lock()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Call a function in a thread."""
+        return super().submit(self._run, function, *args, **kwargs)
+
+    def blocked_seconds(self) -> float:
+        """Return for how long all threads have been busy without a call that began or ended."""
+        with self.lock:
+            return time.monotonic() - self.last_change if self.num_running >= self.num_threads else 0.0
+
+    def _run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self._count(1)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        with self.lock:
+            self.num_running += change
+            self.last_change = time.monotonic()
+
+    def _watch(self) -> None:
+        while self.blocked_seconds() <= self.max_blocked_seconds:
+            time.sleep(min(1, self.max_blocked_seconds / 4))
+        logger.error("all %d decoding threads are blocked; this process ends, and a new one starts", self.num_threads)
+        os._exit(1)
+
+
+def decode_if_small(preprocess: Callable[[bytes], Any], content: bytes) -> Any:
+    """Return what `preprocess` returns, or None if decoding may need more than LARGE_BYTES, by the header."""
+    return None if is_large(content) else preprocess(content)
+
+
+def is_large(content: bytes) -> bool:
+    """Return whether decoding may need more than LARGE_BYTES. Without a readable header, it may."""
+    with contextlib.suppress(Exception), open_image(content) as image:  # `preprocess` reports what Pillow raises
+        per_pixel = BYTES_PER_PIXEL
+        if image.format == "JPEG":
+            is_progressive = "progressive" in image.info
+            per_pixel = PROGRESSIVE_JPEG_BYTES_PER_PIXEL if is_progressive else JPEG_BYTES_PER_PIXEL
+        return image.width * image.height * per_pixel > LARGE_BYTES
+    return True
