@@ -36,7 +36,7 @@ from classifier.serving.openapi import describe_api
 from classifier.serving.page import render_page
 from classifier.serving.prediction_log import check_log_folder, log_predictions, lost_lines
 from classifier.serving.schemas import BatchPredictionResponse, ImageBatchUpload, ImageUpload, PredictionResponse
-from classifier.serving.uploads import Upload, UploadError, error_response, read_uploads
+from classifier.serving.uploads import BodyBudget, Upload, UploadError, error_response, read_uploads
 from utils.errors import UserError
 from utils.files import printable
 from utils.parallel import available_cores
@@ -44,7 +44,8 @@ from utils.parallel import available_cores
 SRC_DIR = Path(__file__).resolve().parent
 REQUIREMENTS = SRC_DIR / "classifier" / "serving" / "requirements.txt"
 MAX_BATCH_FILES = 64
-MAX_CONCURRENCY = 64  # requests; with MAX_REQUEST_BYTES, this bounds the memory
+MAX_CONCURRENCY = 64  # requests
+MAX_BODY_BYTES = 48 * 2**20  # of all open requests together; more of them wait
 TIMEOUT_SECONDS = 10  # BentoML keeps each request in memory for this time
 NUM_THREADS = min(8, available_cores())  # each decodes one image or predicts one batch
 PREDICTION_LOG_DIR = os.environ.get("PREDICTION_LOG")
@@ -114,6 +115,7 @@ class CelestialBodiesClassifierService:
         self.executor, self.large_executor = (
             DecodingPool(num_threads, max_blocked_seconds=2 * TIMEOUT_SECONDS) for num_threads in (NUM_THREADS, 1)
         )
+        self.body_budget = BodyBudget(MAX_BODY_BYTES)
         self.confidence = Histogram(
             name="prediction_confidence",
             documentation="Confidence of predictions, 0 to 1, by predicted class",
@@ -152,6 +154,10 @@ class CelestialBodiesClassifierService:
 
     async def _predict_uploads(self, request: Request, field: str, max_files: int) -> list[dict[str, Any]]:
         """Return the predictions for the images in one field of a form, and record them."""
+        async with self.body_budget.reserve(request):
+            return await self._predict_body(request, field, max_files)
+
+    async def _predict_body(self, request: Request, field: str, max_files: int) -> list[dict[str, Any]]:
         uploads = await read_uploads(request, field, max_files)
         images = await self._preprocess(uploads)
         loop = asyncio.get_running_loop()

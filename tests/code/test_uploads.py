@@ -12,7 +12,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from classifier.serving.uploads import MAX_REQUEST_BYTES, MAX_TEXT_FIELDS, UploadError, error_response, read_uploads
+from classifier.serving.uploads import (
+    MAX_REQUEST_BYTES,
+    MAX_TEXT_FIELDS,
+    BodyBudget,
+    UploadError,
+    error_response,
+    read_uploads,
+)
 from support.serving import send
 
 MAX_FILES = 3
@@ -110,3 +117,43 @@ def test_read_uploads_with_a_client_that_disconnects_raises_upload_error() -> No
 def test_error_response_has_status_headers_and_one_json_field() -> None:
     response = error_response(HTTPException(405, "not allowed", {"Allow": "POST"}))
     assert (response.status_code, response.headers["allow"], response.body) == (405, "POST", b'{"error":"not allowed"}')
+
+
+@pytest.mark.parametrize(
+    ("headers", "num_at_once"),
+    [([(b"content-length", b"30")], 3), ([(b"content-length", b"100")], 1), ([(b"content-length", b"1")], 5)],
+)
+def test_body_budget_lets_only_as_many_requests_pass_as_fit(
+    headers: list[tuple[bytes, bytes]], num_at_once: int
+) -> None:
+    open_requests, most = 0, 0
+
+    async def handle(budget: BodyBudget) -> None:
+        nonlocal open_requests, most
+        async with budget.reserve(Request({"type": "http", "headers": headers})):
+            open_requests += 1
+            most = max(most, open_requests)
+            try:
+                await asyncio.sleep(0)
+            finally:
+                open_requests -= 1
+
+    async def handle_five() -> int:
+        budget = BodyBudget(100)
+        cancelled = asyncio.create_task(handle(budget))
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        await asyncio.gather(*(handle(budget) for _ in range(5)))
+        return budget.free_bytes
+
+    assert asyncio.run(handle_five()) == 100
+    assert most == num_at_once
+
+
+def test_body_budget_takes_a_request_without_a_length_for_the_largest() -> None:
+    async def reserve() -> int:
+        budget = BodyBudget(MAX_REQUEST_BYTES + 1)
+        async with budget.reserve(Request({"type": "http", "headers": []})):
+            return budget.free_bytes
+
+    assert asyncio.run(reserve()) == 1

@@ -3,8 +3,10 @@
 BentoML's own form parser has no limits, and it fetches URLs that it finds in a form.
 """
 
+import asyncio
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -35,6 +37,29 @@ class Upload(NamedTuple):
 def error_response(error: HTTPException) -> JSONResponse:
     """Return the response for an error. All errors of the service have this form."""
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+class BodyBudget:
+    """Lets requests wait until their bodies fit into memory together. For one event loop."""
+
+    def __init__(self, max_bytes: int) -> None:
+        """Allow bodies of `max_bytes` in total."""
+        self.free_bytes = max_bytes
+        self.released = asyncio.Event()
+
+    @asynccontextmanager
+    async def reserve(self, request: Request) -> AsyncIterator[None]:
+        """Wait until there is room for the body of a request, at most MAX_REQUEST_BYTES."""
+        num_bytes = min(int(request.headers.get("content-length", MAX_REQUEST_BYTES)), MAX_REQUEST_BYTES)
+        while self.free_bytes < num_bytes:
+            self.released.clear()
+            await self.released.wait()
+        self.free_bytes -= num_bytes
+        try:
+            yield
+        finally:
+            self.free_bytes += num_bytes
+            self.released.set()
 
 
 async def read_uploads(request: Request, field: str, max_files: int) -> list[Upload]:
