@@ -49,6 +49,14 @@ def test_read_archive_returns_what_write_archive_wrote(path: Path) -> None:
     assert archive.read_archive(path) == fake_files()
 
 
+@pytest.mark.parametrize("num_blocks", range(tarfile.RECORDSIZE // tarfile.BLOCKSIZE))
+def test_read_archive_of_any_size_succeeds(path: Path, num_blocks: int) -> None:
+    files = fake_files()
+    files["metadata.json"] += b" " * num_blocks * tarfile.BLOCKSIZE
+    archive.write_archive(path, files)
+    assert archive.read_archive(path) == files
+
+
 def test_write_archive_of_equal_files_in_other_order_writes_equal_bytes(path: Path, tmp_path: Path) -> None:
     archive.write_archive(tmp_path / "other", dict(reversed(fake_files().items())))
     assert (tmp_path / "other").read_bytes() == path.read_bytes()

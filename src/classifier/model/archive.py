@@ -123,6 +123,7 @@ def _read_members(path: Path) -> dict[str, bytes]:
             if name not in ALL_FILES or content is None:
                 raise UserError(f"{printable(path)} contains an unexpected file '{printable(entry.name)}'")
             files[name] = content.read()
-        if stream.read(1):  # at the end, lzma checks all checksums
+        padding = stream.read(tarfile.RECORDSIZE)  # zeros, if the end of the last file is also the end of a record
+        if padding.strip(b"\0") or stream.read(1):  # at the end, lzma checks all checksums
             raise tarfile.ReadError("data after the last file")
     return files
