@@ -27,6 +27,7 @@ def copy_project(folder: Path, params: str = SMALL_PARAMS) -> Path:
     shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "dvc.yaml", folder)
     shutil.copy(ROOT / ".dvcignore", folder)
+    (folder / ".gitignore").write_text("__pycache__/\n")
     (folder / "params.yaml").write_text(params)
     return folder
 
