@@ -64,18 +64,22 @@ def main(prepared_dir: Path, model_dir: Path) -> None:
     topology = get_topology()
     if weights and topology.device_count > 1:
         raise UserError(f"params.yaml: train.backbone: trains on one device, not on {topology.device_count}; use none")
-    model = get_model(image_shape, params.conv_size, params.dense_size, len(class_names))
+    size = image_shape, params.conv_size, params.dense_size, len(class_names)
     if topology.process_index > 0:  # only the main process saves the model
-        train_model(model, prepared_dir, params, None)
+        train_model(get_model(*size), prepared_dir, params, None)
         return
     model_dir.mkdir(parents=True, exist_ok=True)
     history_path = model_dir / "history.csv"
     with atomic_output_dir(model_dir) as tmp_dir, cleanup_on_failure(history_path):
         if weights:
-            model, scores = train_with_backbone(prepared_dir, weights, len(class_names), params, history_path, tmp_dir)
+            model, scores, detector = train_with_backbone(
+                prepared_dir, weights, len(class_names), params, history_path, tmp_dir
+            )
         else:
+            model = get_model(*size)
             scores = train_model(model, prepared_dir, params, history_path)
-        keras.distribution.set_distribution(None)  # the other processes do not take part in saving
+            keras.distribution.set_distribution(None)  # the other processes take part in nothing else
+            detector = fit_detector(model, prepared_dir, val_name, params.max_rejected)
         metadata = {
             "parameters": params.in_effect(),
             "scores": scores,
@@ -86,7 +90,7 @@ def main(prepared_dir: Path, model_dir: Path) -> None:
             class_names,
             image_size=image_shape[:2],
             grayscale=image_shape[2] == 1,
-            detector=fit_detector(model, prepared_dir, val_name, params.max_rejected),
+            detector=detector,
             metadata=metadata | ({"backbone": checkpoint.DESCRIPTION} if weights else {}),
             path=tmp_dir / archive_path.name,
         )

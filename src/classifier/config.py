@@ -69,7 +69,7 @@ class TrainParams(Params):
     # Not in the tutorial's params.yaml:
     batch_size: int = _integer(1, 65_536, default=32)  # Keras's default
     patience: int | None = _integer(1, 100_000, default=None)  # epochs without a lower val_loss; None never stops
-    max_rejected: float = _share(default=0.01)  # of the validation images, by the detector of unknown images
+    max_rejected: float = _share(default=0.01)  # the share of validation images that may be unknown
     backbone: Literal["none", "efficientnet-lite0"] = _choice("none", "efficientnet-lite0")
     unfreeze: int = _integer(0, 16, default=0)  # the last blocks of the backbone that are fine-tuned
     class_weights: float = _limit(default=0)  # 0: every image counts the same; 1: every class

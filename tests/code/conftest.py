@@ -1,12 +1,13 @@
 """Fixtures for several tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import report
+from support.browser import CHROMIUM
 from support.commands import run_ok
 from support.reports import BEFORE, commit_results
 from utils import seed
@@ -19,6 +20,16 @@ def keras() -> Any:
     import keras
 
     return keras
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium. Tests that use it have the marks NEEDS_CHROMIUM."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -85,7 +85,8 @@ def test_main_with_backbone_saves_one_model_that_names_the_backbone(prepared_dir
 
 
 def test_train_with_backbone_trains_only_the_head(transfer: Any, prepared_dir: Path) -> None:
-    model, scores = fit(transfer, prepared_dir)
+    model, scores, detector = fit(transfer, prepared_dir)
+    assert detector == transfer.fit_detector(model, prepared_dir, "test", PARAMS.max_rejected)
     assert changed_layers(model) == set()
     rows = Path("history.csv").read_text().splitlines()[1:]
     assert len(rows) == 3 and float(rows[-1].split(",")[-1]) == pytest.approx(scores["val_loss"])

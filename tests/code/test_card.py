@@ -91,7 +91,9 @@ BACKBONE = {
 }
 
 
-@pytest.mark.parametrize(("unfreeze", "part"), [(0, "Only the head, a linear\n"), (3, "the last 3 blocks of the\n")])
+@pytest.mark.parametrize(
+    ("unfreeze", "part"), [(0, "Only the head, a linear classifier"), (3, "the last 3 blocks of the backbone")]
+)
 def test_model_card_names_the_backbone_and_its_training(unfreeze: int, part: str) -> None:
     metadata = METADATA | {"backbone": BACKBONE, "parameters": {"backbone": "net", "unfreeze": unfreeze}}
     card = model_card(metadata, TAG)

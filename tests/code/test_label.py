@@ -9,7 +9,7 @@ import pytest
 from classifier.labelling.moving import check_class_name, move_labelled
 from classifier.serving.kept_images import KeptImages
 from support.commands import ROOT, assert_fails, run, without_root_rights
-from support.kept import keep, png, read_json
+from support.kept import keep, make_dataset, png, read_json
 from support.stages import with_limit
 from utils.errors import UserError
 
@@ -22,11 +22,7 @@ MOVE = (
 
 @pytest.fixture
 def raw_dir(tmp_path: Path) -> Path:
-    """A dataset of two classes."""
-    for name in ("Mars", "Moon"):
-        (tmp_path / "raw" / name).mkdir(parents=True)
-        (tmp_path / "raw" / name / "1.png").write_bytes(png(200))
-    return tmp_path / "raw"
+    return make_dataset(tmp_path / "raw")
 
 
 @pytest.fixture

@@ -12,17 +12,13 @@ from PIL import Image
 from classifier.labelling.app import PREVIEW_SIDE, LabelApp
 from classifier.serving.kept_images import KeptImages
 from support.images import encode
-from support.kept import MODEL, keep, png, prediction, read_json
+from support.kept import MODEL, keep, make_dataset, png, prediction, read_json
 from support.serving import assert_error, send
 
 
 @pytest.fixture
 def raw_dir(tmp_path: Path) -> Path:
-    """A dataset of two classes."""
-    for name in ("Mars", "Moon"):
-        (tmp_path / "raw" / name).mkdir(parents=True)
-        (tmp_path / "raw" / name / "1.png").write_bytes(png(200))
-    return tmp_path / "raw"
+    return make_dataset(tmp_path / "raw")
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The label page, in Chromium, with a running label.py."""
 
 import re
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -12,33 +11,19 @@ from typing import Any
 import pytest
 
 from classifier.serving.kept_images import KeptImages
+from support.browser import NEEDS_CHROMIUM, VIEWPORTS
 from support.commands import ROOT
-from support.kept import keep, png, read_json
+from support.kept import keep, make_dataset, png, read_json
 from support.stages import start
 
 sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt install chromium"),
-]
-VIEWPORTS = {"phone": {"width": 390, "height": 844}, "desktop": {"width": 1280, "height": 900}}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+pytestmark = NEEDS_CHROMIUM
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A folder with a dataset of two classes, and four kept images."""
-    for name in ("Mars", "Moon"):
-        (tmp_path / "raw" / name).mkdir(parents=True)
-        (tmp_path / "raw" / name / "1.png").write_bytes(png(200))
+    make_dataset(tmp_path / "raw")
     keep(tmp_path / "kept", 0.1, 0.2, 0.3, 0.4)
     return tmp_path
 

@@ -1,7 +1,6 @@
 """The web page, in Chromium."""
 
 import base64
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,26 +9,14 @@ import numpy as np
 import pytest
 
 from classifier.serving.uploads import MAX_REQUEST_BYTES
+from support.browser import NEEDS_CHROMIUM, VIEWPORTS
 from support.projects import ARCHIVE_PATH
 from support.server import Server
 from support.serving import NOISE_PNG
 
 sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt install chromium"),
-]
-VIEWPORTS = {"phone": {"width": 390, "height": 844}, "desktop": {"width": 1280, "height": 900}}
+pytestmark = NEEDS_CHROMIUM
 TEXTS = ("h1", "#drop strong", "#drop span", "#samples button", "#results h3", ".error h3", ".bars span", "footer")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=VIEWPORTS)

@@ -23,6 +23,14 @@ def prediction(confidence: float = 0.5, **values: Any) -> dict[str, Any]:
     return {"prediction": "Mars", "probabilities": probabilities, "known": True, "novelty": 0.5, **values}
 
 
+def make_dataset(raw_dir: Path) -> Path:
+    """Write a dataset of two classes with one image each."""
+    for name in ("Mars", "Moon"):
+        (raw_dir / name).mkdir(parents=True)
+        (raw_dir / name / "1.png").write_bytes(png(200))
+    return raw_dir
+
+
 def keep(folder: Path, *confidences: float) -> list[str]:
     """Keep one image for each confidence, and return the ids."""
     folder.mkdir(exist_ok=True)

@@ -14,7 +14,7 @@ from classifier.data.counts import count_warnings
 from utils.markdown import code_span, escape, table
 
 SPLIT_HEADERS = {"train": "training images", "validation": "validation images", "test": "test images"}
-SHIFTS = "In each epoch, each image is\nshifted by up to a sixteenth of its size."
+SHIFTS = "In each epoch, each image is shifted by up to a sixteenth of its size."
 NO_RESULTS = "This copy of the card is part of the model archive, which was written before the evaluation."
 
 
@@ -66,10 +66,10 @@ def _backbone(backbone: dict[str, str]) -> str:
 
 def _transfer(unfreeze: int) -> str:
     if not unfreeze:
-        return "Only the head, a linear\nclassifier of the backbone's features, is trained, without augmentation."
+        return "Only the head, a linear classifier of the backbone's features, is trained, without augmentation."
     return (
-        "The head, a linear\nclassifier of the backbone's features, is trained first. Then the head and the last "
-        f"{unfreeze} blocks of the\nbackbone are trained, at a lower learning rate."
+        "The head, a linear classifier of the backbone's features, is trained first. Then the head and the last "
+        f"{unfreeze} blocks of the backbone are trained, at a lower learning rate."
     )
 
 

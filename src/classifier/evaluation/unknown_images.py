@@ -73,6 +73,6 @@ def _draw_text(rng: np.random.Generator) -> Image.Image:
 KINDS: dict[str, Any] = {
     "crops of a photograph": _crop_photograph,
     "noise": _draw_noise,
-    "a flat color": _draw_flat_color,
+    "a flat colour": _draw_flat_color,
     "text": _draw_text,
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 import uvicorn
 from PIL import ExifTags, Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -22,7 +22,7 @@ from starlette.routing import Route
 from classifier.decoding import open_image
 from classifier.images import preprocess
 from classifier.labelling.moving import MoveResult, check_class_name, list_classes, move_labelled
-from classifier.serving.keeping import label_errors, read_json
+from classifier.serving.keeping import LabelRequest, label_errors, read_json
 from classifier.serving.kept_images import KeptImages
 from classifier.serving.middleware import SECURITY_HEADERS
 from classifier.serving.page import PAGE as SERVICE_PAGE
@@ -37,12 +37,9 @@ ALLOWED_HOSTS = [HOST, "localhost"]
 PREVIEW_SIDE = 640
 
 
-class LabelRequest(BaseModel):
-    """The body of POST /label; null is "none of these". Without `label`, the label is removed."""
+class OptionalLabelRequest(LabelRequest):
+    """The body of POST /label. Without `label`, the label is removed."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    image: str = Field(pattern=f"^{ID_PATTERN}$")
     label: str | None = None
 
 
@@ -112,11 +109,11 @@ class LabelApp:
 
     async def label(self, request: Request) -> Response:
         """Store or remove a label."""
-        body = await read_json(request, LabelRequest)
+        body = await read_json(request, OptionalLabelRequest)
         await run_in_threadpool(self._store_label, body)
         return JSONResponse(body.model_dump(exclude_unset=True))
 
-    def _store_label(self, body: LabelRequest) -> None:
+    def _store_label(self, body: OptionalLabelRequest) -> None:
         with label_errors():
             if "label" not in body.model_fields_set:
                 self.kept.unlabel(body.image)

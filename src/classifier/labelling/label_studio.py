@@ -12,7 +12,14 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from classifier.labelling.moving import check_class_name
 from classifier.serving.kept_images import KeptImages
-from classifier.serving.records import FILE_PATTERN, DamagedRecordError, MissingImageError, Record, write_atomically
+from classifier.serving.records import (
+    FILE_PATTERN,
+    DamagedRecordError,
+    MissingImageError,
+    Record,
+    describe_first,
+    write_atomically,
+)
 from utils.errors import UserError
 from utils.files import format_list, printable, read_regular_file
 
@@ -61,9 +68,8 @@ def import_labels(kept: KeptImages, path: Path, class_names: Iterable[str]) -> i
     try:
         tasks = TypeAdapter(list[_Task]).validate_json(read_regular_file(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        reason = printable(": ".join([*map(str, first["loc"]), first["msg"]]))
-        raise UserError(f"{shown} is not Label Studio's JSON ({reason}); export the project as JSON") from None
+        fix = "export the project as JSON"
+        raise UserError(f"{shown} is not Label Studio's JSON ({describe_first(error)}); {fix}") from None
     except ValueError as error:
         raise UserError(f"{shown}: {error}") from None
     num_labels, problems = 0, []

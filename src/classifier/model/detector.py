@@ -26,8 +26,8 @@ def fit_detector(model: "keras.Model", prepared_dir: Path, val_name: str, max_re
     """Return the arguments of `detect_unknown` for a trained model, except for the features.
 
     Args:
-        model: from uint8 images to logits, with a layer "features".
-        prepared_dir: the prepared dataset.
+        model: a trained model with a layer "features", or the head of one, whose input is this layer.
+        prepared_dir: the prepared dataset with the inputs of the model.
         val_name: the split that gives the threshold.
         max_rejected: the share of its images that may be unknown, 0 to 1.
     """

@@ -62,7 +62,7 @@ class DecodingPool(ThreadPoolExecutor):
     def _watch(self) -> None:
         while self.blocked_seconds() <= self.max_blocked_seconds:
             time.sleep(min(1, self.max_blocked_seconds / 4))
-        logger.error("all %d decoding threads are blocked; this process ends, and a new one starts", self.num_threads)
+        logger.error("all decoding threads are blocked; this process ends, and a new one starts")
         os._exit(1)
 
 

@@ -17,7 +17,7 @@ from starlette.routing import request_response
 from starlette.types import ASGIApp
 
 from classifier.serving.kept_images import FolderFullError, KeptImages
-from classifier.serving.records import ID_PATTERN, DamagedRecordError, MissingImageError
+from classifier.serving.records import ID_PATTERN, DamagedRecordError, MissingImageError, describe_first
 from classifier.serving.uploads import error_response
 from utils.errors import UserError
 from utils.files import printable
@@ -141,9 +141,7 @@ async def read_json(request: Request, body_type: type[Body]) -> Body:
     try:
         return body_type.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors()[0]
-        reason = ": ".join([*map(str, first["loc"]), first["msg"]])
-        raise HTTPException(400, f"the request cannot be read: {printable(reason)}") from None
+        raise HTTPException(400, f"the request cannot be read: {describe_first(error)}") from None
 
 
 def _count_lost_image(reason: str) -> None:

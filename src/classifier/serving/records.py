@@ -30,7 +30,7 @@ class Record(BaseModel):
     prediction: str
     confidence: float
     known: bool
-    novelty: float | None
+    novelty: float
     model: str  # the tag of the model that predicted
     time: str
     label: str | None = None
@@ -63,14 +63,18 @@ def read_record(folder: Path, image_id: str) -> Record:
     except FileNotFoundError:
         raise MissingImageError(f"there is no image {image_id}; it was moved or removed") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        reason = ": ".join([*map(str, first["loc"]), first["msg"]])
-        raise DamagedRecordError(f"{shown} is damaged ({printable(reason)}); remove it") from None
+        raise DamagedRecordError(f"{shown} is damaged ({describe_first(error)}); remove it") from None
     except ValueError as error:
         raise DamagedRecordError(f"{shown} is damaged ({error}); remove it") from None
     if not (folder / record.file).is_file():
         raise MissingImageError(f"{shown}: its image {record.file} is missing; restore it, or remove the record")
     return record
+
+
+def describe_first(error: ValidationError) -> str:
+    """Return where the first problem is, and what it is, as printable text."""
+    first = error.errors()[0]
+    return printable(": ".join([*map(str, first["loc"]), first["msg"]]))
 
 
 def find_extension(content: bytes) -> str:

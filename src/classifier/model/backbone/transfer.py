@@ -9,6 +9,7 @@ This module imports Keras, which takes 10 s; import it after `utils.seed.set_see
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,6 +18,7 @@ from keras import layers
 from classifier.config import TrainParams
 from classifier.data.dataset import validation_split
 from classifier.model.backbone.efficientnet import Weights, get_backbone, split_backbone, write_features
+from classifier.model.detector import fit_detector
 from classifier.model.training import train_model
 
 MIN_VARIANCE = 1e-3  # added to the variance of a feature, which may be 0 in a few images
@@ -25,8 +27,8 @@ FINE_TUNING_FACTOR = 0.1  # of the learning rate; the pretrained weights change 
 
 def train_with_backbone(
     prepared_dir: Path, weights: Weights, num_classes: int, params: TrainParams, history_path: Path, tmp_dir: Path
-) -> tuple[keras.Model, dict[str, float]]:
-    """Train a classifier with the backbone, and return it with the metrics of `train_model`.
+) -> tuple[keras.Model, dict[str, float], dict[str, Any]]:
+    """Train a classifier with the backbone, and return it with the results of `train_model` and `fit_detector`.
 
     Args:
         prepared_dir: the prepared dataset.
@@ -56,8 +58,11 @@ def train_with_backbone(
             network = keras.Model(upper.input, layers.Flatten()(logits(upper.output)))
             fine_tuning = params.model_copy(update={"lr": params.lr * FINE_TUNING_FACTOR})
             scores = train_model(network, maps_dir, fine_tuning, history_path)
+        # Fine-tuning has changed the features. Else they are there already, as the inputs of the head.
+        network, inputs_dir = (backbone, prepared_dir) if params.unfreeze else (head, features_dir)
+        detector = fit_detector(network, inputs_dir, validation_split(prepared_dir), params.max_rejected)
     outputs = layers.Flatten(name="flatten")(logits(backbone.output))
-    return keras.Model(backbone.input, outputs, name="classifier"), scores
+    return keras.Model(backbone.input, outputs, name="classifier"), scores, detector
 
 
 def get_head(features: np.ndarray, num_classes: int) -> keras.Model:
