@@ -9,6 +9,7 @@ import pytest
 import report
 from support.browser import CHROMIUM
 from support.commands import run_ok
+from support.projects import ARCHIVE_PATH
 from support.reports import BEFORE, commit_results
 from utils import seed
 
@@ -20,6 +21,21 @@ def keras() -> Any:
     import keras
 
     return keras
+
+
+@pytest.fixture
+def serve(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """serve.py in this process, without a prediction log. The metrics are forgotten, so that each test can have one."""
+    monkeypatch.setenv("MODEL", str(trained / ARCHIVE_PATH))
+    monkeypatch.delenv("PREDICTION_LOG", raising=False)
+    from prometheus_client import REGISTRY
+
+    import serve
+
+    before = set(REGISTRY._collector_to_names)
+    yield serve
+    for collector in set(REGISTRY._collector_to_names) - before:
+        REGISTRY.unregister(collector)
 
 
 @pytest.fixture(scope="module")

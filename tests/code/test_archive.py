@@ -45,12 +45,8 @@ def test_store_as_xz_detects_changed_byte() -> None:
         lzma.decompress(stored)
 
 
-def test_read_archive_returns_what_write_archive_wrote(path: Path) -> None:
-    assert archive.read_archive(path) == fake_files()
-
-
 @pytest.mark.parametrize("num_blocks", range(tarfile.RECORDSIZE // tarfile.BLOCKSIZE))
-def test_read_archive_of_any_size_succeeds(path: Path, num_blocks: int) -> None:
+def test_read_archive_of_any_size_returns_what_write_archive_wrote(path: Path, num_blocks: int) -> None:
     files = fake_files()
     files["metadata.json"] += b" " * num_blocks * tarfile.BLOCKSIZE
     archive.write_archive(path, files)

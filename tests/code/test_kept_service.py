@@ -10,7 +10,6 @@ import pytest
 from classifier.serving import keeping
 from support.commands import ROOT, assert_fails, run
 from support.kept import png, read_json
-from support.projects import ARCHIVE_PATH
 from support.server import SERVICE
 from support.serving import NOISE_PNG
 
@@ -20,18 +19,10 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def serve(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("MODEL", str(trained / ARCHIVE_PATH))
-    import serve
-
-    monkeypatch.setattr(serve, "KEEP_IMAGES_DIR", str(tmp_path))
-    return serve
-
-
 def test_service_keeps_uncertain_images_and_takes_their_labels(
     serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(serve, "KEEP_IMAGES_DIR", str(tmp_path))
     monkeypatch.setattr(keeping, "KEEP_BELOW", 1.1)
     app = serve.CelestialBodiesClassifierService.to_asgi()
 

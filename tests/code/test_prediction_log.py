@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,6 @@ from starlette.routing import Route
 
 from classifier.serving import prediction_log
 from support.commands import ROOT, without_root_rights
-from support.projects import ARCHIVE_PATH
 from support.serving import NOISE_PNG, send
 from utils.errors import UserError
 
@@ -127,14 +127,10 @@ def test_check_log_folder_without_write_permission_raises_user_error(tmp_path: P
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # BentoML's import uses a deprecated function of Pydantic
 def test_service_without_prediction_log_writes_nothing(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In this process, because the servers of other tests have a log."""
-    monkeypatch.setenv("MODEL", str(trained / ARCHIVE_PATH))
-    monkeypatch.delenv("PREDICTION_LOG", raising=False)
     monkeypatch.chdir(tmp_path)  # BentoML's default is a folder in the current one
-    import serve
-
     service = serve.CelestialBodiesClassifierService.inner()
 
     async def predict(request: Request) -> Response:
