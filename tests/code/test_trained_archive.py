@@ -82,14 +82,21 @@ def test_archive_exported_by_bentoml_is_read(trained: Path, loaded: Any, tmp_pat
     assert archive.content_version(archive.read_archive(exported)) == loaded[0].tag.version
 
 
-def test_predict_with_read_only_store_that_contains_the_model_succeeds(trained: Path, tmp_path: Path) -> None:
-    environment = {"BENTOML_HOME": str(tmp_path / "store"), "MODEL": str(trained / ARCHIVE_PATH)}
+@pytest.mark.parametrize("command", [("src/predict.py", "{image}"), ("-c", "import serve; print(serve.MODEL_TAG)")])
+def test_command_with_read_only_store_that_contains_the_model_succeeds(
+    trained: Path, tmp_path: Path, command: tuple[str, str]
+) -> None:
+    environment = {
+        "BENTOML_HOME": str(tmp_path / "store"),
+        "MODEL": str(trained / ARCHIVE_PATH),
+        "PYTHONPATH": str(trained / "src"),
+    }
     code = "import pathlib, sys; from classifier.model import store; store.import_model(pathlib.Path(sys.argv[1]))"
-    run_ok(trained / "src", sys.executable, "-c", code, str(trained / ARCHIVE_PATH), **environment)
+    run_ok(trained, sys.executable, "-c", code, str(trained / ARCHIVE_PATH), **environment)
     subprocess.run(("chmod", "-R", "a-w", tmp_path / "store"), check=True)
-    image = next((trained / "data/raw").rglob("*.jpg"))
-    command = (*without_root_rights(), sys.executable, "src/predict.py", str(image))
-    result = run(trained, *command, **environment)
+    image = str(next((trained / "data/raw").rglob("*.jpg")))
+    arguments = [argument.format(image=image) for argument in command]
+    result = run(trained, *without_root_rights(), sys.executable, *arguments, **environment)
     subprocess.run(("chmod", "-R", "u+w", tmp_path / "store"), check=True)  # pytest removes it
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout.startswith(str(image))
+    assert result.stdout.startswith((image, tag_of(trained)))
