@@ -1,4 +1,7 @@
-"""Fixtures: one small trained project for all tests, made by `dvc repro`, with its own BentoML store."""
+"""Fixtures: one small trained project for all tests, made by `dvc repro`, with its own BentoML store.
+
+`utils.seed` comes before NumPy, so that tests compute the same bits as the stages, also where there is AVX-512.
+"""
 
 import os
 import shutil
@@ -7,6 +10,8 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from utils import seed  # isort: split
 
 import pytest
 from filelock import FileLock
@@ -124,7 +129,6 @@ def default_model(workspace: Path):
 
 def _load_model(archive: Path):
     from classifier.model import store
-    from utils import seed
 
     seed.set_seed(0)
     return store.load_model(archive)
