@@ -28,7 +28,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from classifier.model import store
-from classifier.model.predictor import Predictor, default_archive_path
+from classifier.model.predictor import MAX_BATCH_SIZE, Predictor, default_archive_path
+from classifier.serving.batcher import Batcher
 from classifier.serving.decoding_pool import DecodingPool, decode_if_small
 from classifier.serving.keeping import check_keep_folder, images_not_kept, keep_uncertain, label_route
 from classifier.serving.middleware import RouteAllowlistMiddleware
@@ -47,7 +48,7 @@ MAX_BATCH_FILES = 64
 MAX_CONCURRENCY = 64  # requests
 MAX_BODY_BYTES = 48 * 2**20  # of all open requests together; more of them wait
 TIMEOUT_SECONDS = 10  # BentoML keeps each request in memory for this time
-NUM_THREADS = min(8, available_cores())  # each decodes one image or predicts one batch
+NUM_THREADS = min(8, available_cores())  # that decode
 PREDICTION_LOG_DIR = os.environ.get("PREDICTION_LOG")
 KEEP_IMAGES_DIR = os.environ.get("KEEP_IMAGES")
 
@@ -112,6 +113,7 @@ class CelestialBodiesClassifierService:
 
         seed.set_seed(0, threads=1)
         self.predictor = Predictor(*store.load_from_store(MODEL_TAG))
+        self.batcher = Batcher(self.predictor.predict, MAX_BATCH_SIZE, max(1, NUM_THREADS // 2))
         self.executor, self.large_executor = (
             DecodingPool(num_threads, max_blocked_seconds=2 * TIMEOUT_SECONDS) for num_threads in (NUM_THREADS, 1)
         )
@@ -155,23 +157,19 @@ class CelestialBodiesClassifierService:
     async def _predict_uploads(self, request: Request, field: str, max_files: int) -> list[dict[str, Any]]:
         """Return the predictions for the images in one field of a form, and record them."""
         async with self.body_budget.reserve(request):
-            return await self._predict_body(request, field, max_files)
-
-    async def _predict_body(self, request: Request, field: str, max_files: int) -> list[dict[str, Any]]:
-        uploads = await read_uploads(request, field, max_files)
-        images = await self._preprocess(uploads)
-        loop = asyncio.get_running_loop()
-        predictions = await loop.run_in_executor(self.executor, self.predictor.predict, images)
-        for prediction in predictions:
-            name = prediction["prediction"]
-            self.confidence.labels(prediction=name).observe(prediction["probabilities"][name])
-            self.num_known.labels(known=str(prediction["known"]).lower()).inc()
-        if PREDICTION_LOG_DIR:
-            log_predictions(PREDICTION_LOG_DIR, MODEL_TAG, images, predictions)
-        if KEEP_IMAGES_DIR:
-            contents = [upload.content for upload in uploads]
-            await loop.run_in_executor(self.executor, keep_uncertain, KEEP_IMAGES_DIR, MODEL_TAG, contents, predictions)
-        return predictions
+            uploads = await read_uploads(request, field, max_files)
+            images = await self._preprocess(uploads)
+            predictions = await self.batcher.predict(images)
+            for prediction in predictions:
+                name = prediction["prediction"]
+                self.confidence.labels(prediction=name).observe(prediction["probabilities"][name])
+                self.num_known.labels(known=str(prediction["known"]).lower()).inc()
+            if PREDICTION_LOG_DIR:
+                log_predictions(PREDICTION_LOG_DIR, MODEL_TAG, images, predictions)
+            if KEEP_IMAGES_DIR:
+                arguments = KEEP_IMAGES_DIR, MODEL_TAG, [upload.content for upload in uploads], predictions
+                await asyncio.get_running_loop().run_in_executor(self.executor, keep_uncertain, *arguments)
+            return predictions
 
     async def _preprocess(self, uploads: list[Upload]) -> np.ndarray:
         """Return the model input for the uploads: uint8 of shape (N, height, width, channels).

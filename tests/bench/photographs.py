@@ -80,12 +80,12 @@ print(time.perf_counter() - start)
 """
 
 
-def draw_photographs(folder: Path) -> None:
+def draw_photographs(folder: Path, number: int = NUM_IMAGES) -> None:
     """Draw the files, in two classes: smooth colours with noise, about 1.2 MB each."""
     rng = np.random.default_rng(7)
     exif = Image.Exif()
     exif[0x0112] = 1
-    for i in range(NUM_IMAGES):
+    for i in range(number):
         colors, noise = (
             Image.fromarray(rng.integers(0, high, size, np.uint8)).resize((4000, 3000))
             for high, size in ((256, (30, 40, 3)), (24, (1500, 2000, 3)))

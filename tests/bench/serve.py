@@ -1,10 +1,11 @@
-"""The service beside one as the tutorial builds it, and a load test.
+"""The service beside two others, and a load test.
 
-    python tests/bench/serve.py                 # about 4 minutes; prints a Markdown table
+    python tests/bench/serve.py                 # about 6 minutes; prints a Markdown table
     python tests/bench/serve.py --soak 200000   # only this service, 16 clients: memory over time, errors
 
-Needs model/ and data/raw. The tutorial's service loads the model as a class attribute, takes a Pillow image and calls
-`model.predict`. Both services run at once and are measured in turns, so that other load on the machine affects both.
+Needs model/ and data/raw. "no-op" is a BentoML service that accepts the same uploads and does nothing with them. The
+tutorial's service takes a Pillow image and calls `model.predict`. All services run at once and are measured in turns,
+so that other load on the machine affects all of them.
 """
 
 import argparse
@@ -25,14 +26,17 @@ import aiohttp
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 
+from photographs import draw_photographs
+
 from classifier.model import store
 from classifier.model.predictor import default_archive_path
 from support.server import SERVICE, Server
 from utils.markdown import table
 
 NUM_IMAGES = 200
+NUM_PHOTOGRAPHS = 4
 FORM = {"Content-Type": "multipart/form-data; boundary=x"}
-BASELINE_SERVICE = """
+TUTORIAL_SERVICE = """
 import json
 from typing import Annotated
 
@@ -54,6 +58,24 @@ class Tutorial:
         return json.dumps(self.postprocess(self.model.predict(self.preprocess(image))))
 """
 
+NO_OP_SERVICE = """
+from pathlib import Path
+from typing import Annotated
+
+import bentoml
+from bentoml.validators import ContentType
+
+
+@bentoml.service
+class NoOp:
+    @bentoml.api
+    def predict(self, image: Annotated[Path, ContentType("image/jpeg")]) -> dict:
+        return {"prediction": None}
+"""
+
+
+Case = tuple[str, str, int]  # service, images and number of clients
+
 
 class Measurement(NamedTuple):
     """The seconds that each request took, the errors (status and text), and the time of all clients together."""
@@ -63,13 +85,14 @@ class Measurement(NamedTuple):
     seconds: float
 
 
-def read_forms() -> list[bytes]:
-    """Return multipart forms with different images."""
-    files = sorted((ROOT / "data/raw").glob("*/*.jpg"))
+def read_forms(folder: Path, number: int) -> Iterator[bytes]:
+    """Yield multipart forms with different images, again and again."""
+    files = sorted(folder.glob("*/*.jpg"))
     if not files:
         sys.exit("bench: data/raw contains no images; run `python src/render.py data/raw`")
     head = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
-    return [head + file.read_bytes() + b"\r\n--x--\r\n" for file in random.Random(0).sample(files, NUM_IMAGES)]
+    forms = [head + file.read_bytes() + b"\r\n--x--\r\n" for file in random.Random(0).sample(files, number)]
+    return itertools.cycle(forms)
 
 
 async def send_requests(
@@ -95,16 +118,25 @@ async def send_requests(
 
 
 def compare(rounds: int, seconds: float) -> None:
-    """Measure both services in turns and print a table."""
-    forms = itertools.cycle(read_forms())
+    """Measure all services in turns and print a table."""
     tag = store.import_model(default_archive_path())
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "tutorial.py").write_text(BASELINE_SERVICE.format(tag=tag))
-        servers = {"tutorial": Server("tutorial:Tutorial", Path(folder)), "this project": Server(SERVICE, ROOT)}
-        results: dict[tuple[str, int], list[Measurement]] = {(name, n): [] for name in servers for n in (1, 16)}
+        draw_photographs(Path(folder, "photographs"), NUM_PHOTOGRAPHS)
+        forms = {
+            "sample": read_forms(ROOT / "data/raw", NUM_IMAGES),
+            "12 megapixels": read_forms(Path(folder, "photographs"), NUM_PHOTOGRAPHS),
+        }
+        Path(folder, "services.py").write_text(NO_OP_SERVICE + TUTORIAL_SERVICE.format(tag=tag))
+        servers = {
+            "no-op": Server("services:NoOp", Path(folder)),
+            "tutorial": Server("services:Tutorial", Path(folder)),
+            "this project": Server(SERVICE, ROOT),
+        }
+        cases = itertools.product((("sample", 1), ("sample", 16), ("12 megapixels", 16)), servers)
+        results: dict[Case, list[Measurement]] = {(name, *rest): [] for rest, name in cases}
         for number in range(rounds + 1):
-            for (name, num_clients), measurements in results.items():
-                run = send_requests(servers[name].url, num_clients, forms, seconds if number else 2)
+            for (name, images, num_clients), measurements in results.items():
+                run = send_requests(servers[name].url, num_clients, forms[images], seconds if number else 2)
                 measurement = asyncio.run(run)
                 if measurement.errors:
                     sys.exit(f"bench: {name} failed {len(measurement.errors)} times: {measurement.errors[0]}")
@@ -115,9 +147,9 @@ def compare(rounds: int, seconds: float) -> None:
             server.stop()
 
 
-def format_table(servers: dict[str, Server], results: dict[tuple[str, int], list[Measurement]]) -> str:
+def format_table(servers: dict[str, Server], results: dict[Case, list[Measurement]]) -> str:
     rows = []
-    for (name, num_clients), measurements in results.items():
+    for (name, images, num_clients), measurements in results.items():
         latencies = [latency for measurement in measurements for latency in measurement.latencies]
         percentiles = statistics.quantiles(latencies, n=100)
         rows.append(
@@ -125,18 +157,21 @@ def format_table(servers: dict[str, Server], results: dict[tuple[str, int], list
                 name,
                 f"{servers[name].startup_seconds:.1f} s",
                 f"{servers[name].memory_mb:.0f} MB",
+                images,
                 num_clients,
                 f"{len(latencies) / sum(measurement.seconds for measurement in measurements):.1f}",
                 f"{percentiles[49] * 1e3:.1f} ms",
                 f"{percentiles[98] * 1e3:.0f} ms",
             )
         )
-    return table(("service", "start-up", "memory", "clients", "requests/s", "p50", "p99"), rows, align="right")
+    return table(
+        ("service", "start-up", "memory", "images", "clients", "requests/s", "p50", "p99"), rows, align="right"
+    )
 
 
 def soak(num_requests: int) -> None:
     """Send many requests to this service, and print memory, speed and errors 20 times."""
-    forms = itertools.cycle(read_forms())
+    forms = read_forms(ROOT / "data/raw", NUM_IMAGES)
     errors: list[tuple[int, str]] = []
     server = Server(SERVICE, ROOT)
     print(f"     0 requests: {server.memory_mb:.0f} MB", flush=True)

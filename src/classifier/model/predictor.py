@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import bentoml
     import keras
 
-# Batches are padded to one of these sizes, so that only three shapes are compiled. Size 1 is left out, because
+# Batches are padded to one of these sizes, so that only a few shapes are compiled. Size 1 is left out, because
 # TensorFlow uses another kernel for one image, with other results in the last digits.
-BATCH_SIZES = (4, 16, 64)
+BATCH_SIZES = (2, 4, 8, 16, 64)
 MAX_BATCH_SIZE = BATCH_SIZES[-1]
 
 
