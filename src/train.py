@@ -13,7 +13,7 @@ from utils import seed  # isort: split
 
 import numpy as np
 
-from classifier.config import TrainParams, load_params
+from classifier.config import AugmentParams, TrainParams, load_params
 from classifier.data.dataset import dataset_summary, load_split, validation_split
 from classifier.model.archive import archive_name
 from classifier.model.backbone import checkpoint
@@ -108,6 +108,8 @@ def load_backbone_weights(params: TrainParams, image_shape: tuple[int, ...]) -> 
         if params.unfreeze:
             raise UserError("params.yaml: train.unfreeze: needs a backbone; set train.backbone, or remove it")
         return None
+    if params.augment != AugmentParams():
+        raise UserError("params.yaml: train.augment: has no effect with a backbone; remove one of them")
     low, high = BACKBONE_IMAGE_SIZES
     if min(height, width) < low or max(height, width) > high:
         raise UserError(

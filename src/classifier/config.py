@@ -57,6 +57,16 @@ class PrepareParams(Params):
     unreadable: Literal["refuse", "skip"] = _choice("refuse", "skip")
 
 
+class AugmentParams(Params):
+    """How much each training image may change in an epoch: the mapping `train.augment`. By default, it is shifted."""
+
+    shift: float = _share(default=1 / 16)  # of height and width
+    flip: bool = Field(default=False, description="true or false")  # half of the images, from left to right
+    rotate: float = Field(ge=0, le=180, default=0, description="degrees, a number from 0 to 180")
+    zoom: float = _share(default=0)  # by which an image is enlarged or reduced
+    brightness: float = _limit(default=0)  # the share by which pixels become brighter or darker
+
+
 class TrainParams(Params):
     """How the network is built and trained: the section `train`."""
 
@@ -73,13 +83,20 @@ class TrainParams(Params):
     backbone: Literal["none", "efficientnet-lite0"] = _choice("none", "efficientnet-lite0")
     unfreeze: int = _integer(0, 16, default=0)  # the last blocks of the backbone that are fine-tuned
     class_weights: float = _limit(default=0)  # 0: every image counts the same; 1: every class
+    augment: AugmentParams = Field(
+        default=AugmentParams(), description=f"keys and values ({', '.join(AugmentParams.model_fields)})"
+    )
 
     def in_effect(self) -> dict[str, Any]:
-        """Return the parameters that have an effect: those of the CNN or those of the backbone, and class weights."""
-        unused = {"backbone", "unfreeze"} if self.backbone == "none" else {"conv_size", "dense_size"}
+        """Return the parameters that have an effect: those of the CNN or those of the backbone, and class weights.
+
+        Those of the augmentation are there, as "augment.shift" and so on, unless all have their defaults.
+        """
+        unused = {"augment"} | ({"backbone", "unfreeze"} if self.backbone == "none" else {"conv_size", "dense_size"})
         if not self.class_weights:
             unused.add("class_weights")
-        return self.model_dump(exclude_none=True, exclude=unused)
+        augment = {} if self.augment == AugmentParams() else self.augment.model_dump()
+        return self.model_dump(exclude_none=True, exclude=unused) | {f"augment.{key}": augment[key] for key in augment}
 
 
 class EvaluateParams(Params):
@@ -121,13 +138,16 @@ def load_params(section: type[Section], path: Path = Path("params.yaml")) -> Sec
         raise UserError(f"{path}: {_describe(error, section, values, name)}") from None
 
 
-def _describe(error: ValidationError, section: type[Params], values: dict[Any, Any], name: str) -> str:
+def _describe(error: ValidationError, section: type[Params], values: dict[Any, Any], name: str, depth: int = 0) -> str:
     fields = section.model_fields
     for key in values:  # first, because a misspelt key is also a missing one
         if key not in fields:
             hint = _did_you_mean(key, fields) if isinstance(key, str) else ""
             return f"{name}: unknown key {_short_repr(key)}{hint}; expected {', '.join(fields)}"
-    key = str(error.errors()[0]["loc"][0])
+    location = error.errors()[0]["loc"]
+    key, nested = str(location[depth]), fields[str(location[depth])].annotation
+    if isinstance(nested, type) and issubclass(nested, Params) and isinstance(values.get(key), dict):
+        return _describe(error, nested, values[key], f"{name}.{key}", depth + 1)
     got = f"got {_short_repr(values[key])}" if key in values else "but it is missing"
     return f"{name}.{key}: expected {fields[key].description}, {got}"
 

@@ -102,6 +102,12 @@ def test_model_card_names_the_backbone_and_its_training(unfreeze: int, part: str
         assert text in card
 
 
+def test_model_card_mentions_the_limits_of_the_augmentation_if_they_are_set() -> None:
+    card = model_card(METADATA | {"parameters": {"augment.shift": 0.1, "augment.flip": True}}, TAG)
+    assert "within the limits that the parameters `augment` set" in card and "sixteenth" not in card
+    assert "| `augment.shift` | 0.1 |" in card and "| `augment.flip` | True |" in card
+
+
 @pytest.mark.parametrize(("grayscale", "channels"), [(True, 1), (False, 3)])
 def test_model_card_names_number_of_channels(grayscale: bool, channels: int) -> None:
     assert f"(1, 24, 20, {channels})" in model_card({**METADATA, "grayscale": grayscale}, TAG)

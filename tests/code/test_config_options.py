@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from classifier.config import PrepareParams, TrainParams, load_params
+from classifier.config import AugmentParams, PrepareParams, TrainParams, load_params
 from utils.errors import UserError
 
 PREPARE = {"seed": "77", "split": "0.2", "image_size": "[32, 32]", "grayscale": "false"}
@@ -30,6 +30,7 @@ def test_options_have_defaults(tmp_path: Path) -> None:
     params = load_params(TrainParams, tmp_path / "params.yaml")
     assert (params.batch_size, params.patience, params.output_classes) == (32, None, None)
     assert (params.backbone, params.unfreeze, params.class_weights) == ("none", 0, 0)
+    assert params.augment == AugmentParams(shift=0.0625, flip=False, rotate=0, zoom=0, brightness=0)
 
 
 def test_in_effect_with_a_backbone_leaves_out_the_sizes_of_the_cnn() -> None:
@@ -43,6 +44,15 @@ def test_in_effect_with_a_backbone_leaves_out_the_sizes_of_the_cnn() -> None:
 def test_in_effect_has_class_weights_only_above_0(value: float) -> None:
     params = TrainParams(seed=77, lr=0.1, epochs=5, conv_size=32, dense_size=64, class_weights=value)
     assert params.in_effect().get("class_weights") == (value or None)
+
+
+def test_in_effect_names_all_limits_of_the_augmentation_unless_they_are_the_default() -> None:
+    values = {"seed": 77, "lr": 0.1, "epochs": 5, "conv_size": 32, "dense_size": 64}
+    default = TrainParams(**values, augment=AugmentParams(shift=1 / 16)).in_effect()
+    assert default == TrainParams(**values).in_effect() and not [name for name in default if "augment" in name]
+    limits = {"shift": 0, "flip": True, "rotate": 15, "zoom": 0, "brightness": 0}
+    changed = TrainParams(**values, augment=AugmentParams(shift=0, flip=True, rotate=15)).in_effect()
+    assert changed == default | {f"augment.{key}": value for key, value in limits.items()}
 
 
 @pytest.mark.parametrize(
@@ -60,6 +70,9 @@ def test_in_effect_has_class_weights_only_above_0(value: float) -> None:
         ("train.unfreeze", "16", 16),
         ("train.class_weights", "0", 0),
         ("train.class_weights", "1", 1),
+        ("train.augment", "{}", AugmentParams()),
+        ("train.augment", "{shift: 0, flip: true}", AugmentParams(shift=0, flip=True)),
+        ("train.augment", "{rotate: 180, zoom: 0.9, brightness: 1}", AugmentParams(rotate=180, zoom=0.9, brightness=1)),
     ],
 )
 def test_option_in_its_range_is_accepted(tmp_path: Path, key: str, text: str, value: object) -> None:
@@ -87,3 +100,27 @@ def test_option_out_of_range_is_an_error_that_names_it(tmp_path: Path, key: str,
     with pytest.raises(UserError) as error:
         load(tmp_path, key, text)
     assert str(error.value) == f"{tmp_path}/params.yaml: {key}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("null", ": expected keys and values (shift, flip, rotate, zoom, brightness), got None"),
+        ("[1]", ": expected keys and values (shift, flip, rotate, zoom, brightness), got [1]"),
+        ("{5: 1}", ": unknown key 5; expected shift, flip, rotate, zoom, brightness"),
+        (
+            "{rotation: 1}",
+            ": unknown key 'rotation' (did you mean 'rotate'?); expected shift, flip, rotate, zoom, brightness",
+        ),
+        ("{shift: 1}", ".shift: expected a number from 0 to below 1, got 1"),
+        ("{flip: 1}", ".flip: expected true or false, got 1"),
+        ("{rotate: 181}", ".rotate: expected degrees, a number from 0 to 180, got 181"),
+        ("{rotate: .nan}", ".rotate: expected degrees, a number from 0 to 180, got nan"),
+        ("{zoom: -0.1}", ".zoom: expected a number from 0 to below 1, got -0.1"),
+        ("{brightness: {}}", ".brightness: expected a number from 0 to 1, got {}"),
+    ],
+)
+def test_augment_with_a_wrong_key_or_value_is_an_error_that_names_it(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        load(tmp_path, "train.augment", text)
+    assert str(error.value) == f"{tmp_path}/params.yaml: train.augment{message}"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from support.checkpoints import install_weights, narrow_weights
-from support.commands import STAGES, TRAIN, run_ok
+from support.commands import ROOT, STAGES, TRAIN, run_ok
 from support.datasets import write_split
 from support.projects import copy_project, read_outputs
 from support.stages import copy_with_raw_data, different_files
@@ -35,6 +35,18 @@ for stage in {stages}:
     except SystemExit as exit:
         if exit.code:
             raise
+"""
+AUGMENT = """
+import hashlib, sys
+import numpy as np
+sys.path.insert(0, "src")
+from classifier.config import AugmentParams
+from classifier.model.augmentation import augment
+limits = AugmentParams(shift=0.2, flip=True, rotate=180, zoom=0.3, brightness=0.3)
+for size in (32, 45):
+    images = np.random.default_rng(0).integers(256, size=(64, size, 32, 3), dtype=np.uint8)
+    changed = augment(images, np.arange(64), 64, limits, np.random.default_rng(1))
+    print(hashlib.sha256(changed.tobytes()).hexdigest())
 """
 BACKBONE_PARAMS = """\
 train: {seed: 77, lr: 0.01, epochs: 1, batch_size: 4, conv_size: 8, dense_size: 8,
@@ -67,3 +79,10 @@ def test_training_with_backbone_on_another_processor_gives_the_same_bytes(tmp_pa
         run_ok(project, *emulator, sys.executable, "-c", code, **environment)
         outputs.append(read_outputs(project, "model"))
     assert len(outputs[0]) == 2 and outputs[0] == outputs[1]
+
+
+def test_augmentation_on_another_processor_gives_the_same_bytes() -> None:
+    expected = run_ok(ROOT, sys.executable, "-c", AUGMENT)
+    assert len(set(expected.split())) == 2
+    # Without fused multiply-add, the C library computes sine and cosine with other instructions.
+    assert run_ok(ROOT, "qemu-x86_64", "-cpu", "Haswell,-fma", sys.executable, "-c", AUGMENT) == expected

@@ -1,4 +1,4 @@
-"""Training in this process: batches, augmentation, and a loss that is not finite."""
+"""Training in this process: batches, and a loss that is not finite."""
 
 import gc
 import json
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import train
-from classifier.config import TrainParams
+from classifier.config import AugmentParams, TrainParams
 from support.datasets import constant_images, write_split
 from support.projects import SMALL_PARAMS
 from utils import files
@@ -121,26 +121,29 @@ def test_image_batches_without_seed_are_in_order_and_unchanged(prepared_dir: Pat
 
 
 @pytest.mark.usefixtures("keras")
-def test_random_shift_moves_by_at_most_a_sixteenth_and_repeats_the_edge() -> None:
-    from classifier.model.batches import random_shift
+def test_image_batches_with_limits_are_augmented_differently_in_each_epoch(prepared_dir: Path) -> None:
+    from classifier.model.batches import ImageBatches
 
-    ramp = np.broadcast_to(np.arange(32, dtype=np.uint8)[:, np.newaxis], (32, 32))
-    images = np.repeat(ramp[np.newaxis, :, :, np.newaxis], 200, axis=0)
-    shifted = random_shift(images, np.arange(200), 200, np.random.default_rng(0))
-    offsets = shifted[:, 16, 0, 0].astype(int) - 16
-    assert set(offsets) == {-2, -1, 0, 1, 2}
-    for image, offset in zip(shifted, offsets, strict=True):
-        assert np.array_equal(image[:, 5, 0], np.clip(np.arange(32) + offset, 0, 31))
+    batches = ImageBatches(prepared_dir / "train", 9, seed=1, limits=AugmentParams(brightness=0.5))
+    epochs = []
+    for _ in range(2):
+        images, _ = batches[0]
+        epochs.append(images[:, 0, 0, 0].tolist())  # all rows, in ascending order
+        batches.on_epoch_end()
+    assert epochs[0] != epochs[1]
+    for values in epochs:
+        assert values != list(range(20, 200, 20))
+        np.testing.assert_allclose(values, range(20, 200, 20), rtol=0.55)
 
 
-@pytest.mark.usefixtures("keras")
-def test_random_shift_of_part_of_a_batch_equals_shift_of_whole_batch() -> None:
-    from classifier.model.batches import random_shift
-
-    images = np.random.default_rng(0).integers(256, size=(10, 16, 16, 3), dtype=np.uint8)
-    whole = random_shift(images, np.arange(10), 10, np.random.default_rng(7))
-    part = random_shift(images[5:], np.arange(5, 10), 10, np.random.default_rng(7))
-    assert np.array_equal(part, whole[5:])
+def test_main_with_augmentation_and_a_backbone_fails(
+    prepared_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = "output_classes: 2, backbone: efficientnet-lite0, augment: {flip: true}"
+    Path("params.yaml").write_text(SMALL_PARAMS.replace("output_classes: 11", options))
+    with pytest.raises(UserError, match=r"train\.augment: has no effect with a backbone; remove one of them"):
+        train.main(prepared_dir, Path("model"))
 
 
 def test_main_with_wrong_number_of_classes_names_the_parameter(

@@ -15,6 +15,7 @@ from utils.markdown import code_span, escape, table
 
 SPLIT_HEADERS = {"train": "training images", "validation": "validation images", "test": "test images"}
 SHIFTS = "In each epoch, each image is shifted by up to a sixteenth of its size."
+AUGMENTATION = "In each epoch, each image is changed at random, within the limits that the parameters `augment` set."
 NO_RESULTS = "This copy of the card is part of the model archive, which was written before the evaluation."
 
 
@@ -34,7 +35,7 @@ def model_card(metadata: dict[str, Any], tag: str, metrics: dict[str, Any] | Non
         num_classes=len(classes),
         class_names=", ".join(map(escape, classes)),
         backbone=_backbone(metadata["backbone"]) if "backbone" in metadata else "",
-        training_method=_transfer(metadata["parameters"]["unfreeze"]) if "backbone" in metadata else SHIFTS,
+        training_method=_training_method(metadata["parameters"]),
         height=height,
         width=width,
         channels=1 if metadata["grayscale"] else 3,
@@ -64,7 +65,10 @@ def _backbone(backbone: dict[str, str]) -> str:
     )
 
 
-def _transfer(unfreeze: int) -> str:
+def _training_method(parameters: dict[str, Any]) -> str:
+    if "backbone" not in parameters:
+        return AUGMENTATION if "augment.shift" in parameters else SHIFTS
+    unfreeze = parameters["unfreeze"]
     if not unfreeze:
         return "Only the head, a linear classifier of the backbone's features, is trained, without augmentation."
     return (

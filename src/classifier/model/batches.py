@@ -1,4 +1,4 @@
-"""Batches of images for training: reading, shuffling and augmentation.
+"""Batches of images for training: reading and shuffling.
 
 This module imports Keras, which takes 10 s; import it after `utils.seed.set_seed`.
 """
@@ -9,24 +9,33 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from classifier.config import AugmentParams
+from classifier.model.augmentation import augment
+
 
 class ImageBatches(keras.utils.PyDataset):
-    """Batches of (images, labels), read from a memory-mapped file; with class weights also sample weights.
+    """Batches of (images, labels), read from a memory-mapped file; with class weights also sample weights."""
 
-    Keras's augmentation layers do not serve here: `random_shift` gives the same images on any number of processes.
-    """
-
-    def __init__(self, split_dir: Path, batch_size: int, seed: int | None = None, class_weights: float = 0) -> None:
-        """If `seed` is given, images are shuffled and augmented, differently in each epoch.
+    def __init__(
+        self,
+        split_dir: Path,
+        batch_size: int,
+        seed: int | None = None,
+        class_weights: float = 0,
+        limits: AugmentParams | None = None,
+    ) -> None:
+        """If `seed` is given, images are shuffled and, within `limits`, augmented, differently in each epoch.
 
         Args:
             split_dir: a folder with images.npy (uint8) and labels.npy.
             batch_size: the number of images of each batch but the last.
             seed: an integer from 0 to 2**32 - 1.
             class_weights: see `get_sample_weights`; 0 gives no sample weights.
+            limits: see `augment`; None does not augment.
         """
         super().__init__()
         self.path, self.batch_size, self.seed, self.epoch = split_dir / "images.npy", batch_size, seed, -1
+        self.limits = limits
         self.labels = np.load(split_dir / "labels.npy")
         self.sample_weights = get_sample_weights(self.labels, class_weights) if class_weights else None
         self.order = np.arange(len(self.labels))
@@ -57,9 +66,10 @@ class ImageBatches(keras.utils.PyDataset):
         """Read and augment the images at some positions of a batch."""
         # Mapped again for each batch, because pages that were read count as memory of the process.
         images = np.load(self.path, mmap_mode="r")[rows[positions]]
-        if self.seed is None:
+        if self.seed is None or self.limits is None:
             return images
-        return random_shift(images, positions, len(rows), np.random.default_rng((self.seed, self.epoch, index)))
+        rng = np.random.default_rng((self.seed, self.epoch, index))
+        return augment(images, positions, len(rows), self.limits, rng)
 
     def on_epoch_end(self) -> None:
         """Shuffle the images for the next epoch."""
@@ -78,23 +88,3 @@ def get_sample_weights(labels: np.ndarray, exponent: float) -> np.ndarray:
     # Python's power: NumPy's differs between processors.
     weights = [(len(labels) / (len(classes) * count)) ** exponent for count in counts.tolist()]
     return np.array(weights, np.float32)[inverse]
-
-
-def random_shift(images: np.ndarray, positions: np.ndarray, batch_size: int, rng: np.random.Generator) -> np.ndarray:
-    """Shift each image by up to a sixteenth of its size; the gap is filled with the pixels of the edge.
-
-    Random shifts make the model less sensitive to position.
-
-    Args:
-        images: shape (N, height, width, channels).
-        positions: the N positions of these images in the batch, so that many processes shift them as one does.
-        batch_size: the number of images in the batch.
-        rng: the random number generator of the batch.
-    """
-    height, width = images.shape[1:3]
-    max_y, max_x = height // 16, width // 16
-    padded = np.pad(images, ((0, 0), (max_y, max_y), (max_x, max_x), (0, 0)), mode="edge")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
-    y = rng.integers(2 * max_y + 1, size=batch_size)[positions]
-    x = rng.integers(2 * max_x + 1, size=batch_size)[positions]
-    return np.moveaxis(windows[np.arange(len(images)), y, x], 1, 3)

@@ -52,7 +52,7 @@ def train_model(
     """
     is_distributed = get_topology().device_count > 1
     batches = ShardedImageBatches if is_distributed else ImageBatches
-    train_ds = batches(prepared_dir / "train", params.batch_size, params.seed, params.class_weights)
+    train_ds = batches(prepared_dir / "train", params.batch_size, params.seed, params.class_weights, params.augment)
     val_ds = batches(prepared_dir / validation_split(prepared_dir), VALIDATION_BATCH_SIZE)
     _compile(model, params, len(train_ds), is_distributed)
 
