@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from utils.errors import UserError
+
+MAX_FOLDS = 100  # of a cross-validation
 
 
 def _integer(low: int, high: int, **options: Any) -> Any:
@@ -55,6 +57,23 @@ class PrepareParams(Params):
     validation: float = _share(default=0.1)  # the share of the validation set; 0: the test images validate
     near_duplicates: Literal["together", "separate"] = _choice("together", "separate")
     unreadable: Literal["refuse", "skip"] = _choice("refuse", "skip")
+    fold: tuple[int, int] | None = Field(
+        strict=False,
+        default=None,
+        description=f"[i, k] for fold i of k, with i from 1 to k and k from 2 to {MAX_FOLDS}",
+    )
+
+    @field_validator("fold")
+    @classmethod
+    def _check_fold(cls, fold: tuple[int, int] | None) -> tuple[int, int] | None:
+        if fold and not (1 <= fold[0] <= fold[1] and 2 <= fold[1] <= MAX_FOLDS):
+            raise ValueError("out of range")
+        return fold
+
+    @property
+    def test_share(self) -> float:
+        """The share of the test set: `split`, or that of one fold."""
+        return 1 / self.fold[1] if self.fold else self.split
 
 
 class AugmentParams(Params):

@@ -24,7 +24,7 @@ def test_options_have_defaults(tmp_path: Path) -> None:
     text = "".join(f"  {key}: {value}\n" for key, value in PREPARE.items())
     (tmp_path / "params.yaml").write_text(f"prepare:\n{text}")
     prepare = load_params(PrepareParams, tmp_path / "params.yaml")
-    assert (prepare.validation, prepare.unreadable) == (0.1, "refuse")
+    assert (prepare.validation, prepare.unreadable, prepare.fold, prepare.test_share) == (0.1, "refuse", None, 0.2)
     text = "".join(f"  {key}: {value}\n" for key, value in TRAIN.items())
     (tmp_path / "params.yaml").write_text(f"train:\n{text}")
     params = load_params(TrainParams, tmp_path / "params.yaml")
@@ -61,6 +61,9 @@ def test_in_effect_names_all_limits_of_the_augmentation_unless_they_are_the_defa
         ("prepare.validation", "0", 0),
         ("prepare.validation", "0.3", 0.3),
         ("prepare.unreadable", "skip", "skip"),
+        ("prepare.fold", "null", None),
+        ("prepare.fold", "[1, 2]", (1, 2)),
+        ("prepare.fold", "[100, 100]", (100, 100)),
         ("train.patience", "null", None),
         ("train.patience", "3", 3),
         ("train.output_classes", "2", 2),
@@ -86,6 +89,14 @@ def test_option_in_its_range_is_accepted(tmp_path: Path, key: str, text: str, va
         ("prepare.validation", "-0.1", "expected a number from 0 to below 1, got -0.1"),
         ("prepare.validation", "null", "expected a number from 0 to below 1, got None"),
         ("prepare.unreadable", "ignore", "expected refuse or skip, got 'ignore'"),
+        *(
+            (
+                "prepare.fold",
+                text,
+                f"expected [i, k] for fold i of k, with i from 1 to k and k from 2 to 100, got {got}",
+            )
+            for text, got in (("[0, 5]", "[0, 5]"), ("[6, 5]", "[6, 5]"), ("[1, 1]", "[1, 1]"), ("1/5", "'1/5'"))
+        ),
         ("train.patience", "0", "expected a whole number from 1 to 100000, got 0"),
         ("train.patience", "2.5", "expected a whole number from 1 to 100000, got 2.5"),
         ("train.backbone", "resnet50", "expected none or efficientnet-lite0, got 'resnet50'"),

@@ -4,6 +4,7 @@ import hashlib
 import random
 from collections import Counter
 from itertools import chain
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ def digest(content: object) -> bytes:
 
 
 def split_all(
-    contents: list[object], labels: list[int], groups: list[int] | None = None, **changes: float
+    contents: list[object], labels: list[int], groups: list[int] | None = None, **changes: Any
 ) -> dict[str, list[int]]:
     """Split images with these contents and groups (default: identical images); class i is named "class i"."""
     class_names = [f"class {i}" for i in range(max(labels) + 1)]
@@ -153,3 +154,33 @@ def test_split_takes_large_groups_no_more_often_than_small_ones() -> None:
 def test_split_rejects_a_class_that_is_one_group() -> None:
     with pytest.raises(UserError, match="class 1 has too few different images"):
         split_all(list(range(8)), [0] * 4 + [1] * 4, [0, 1, 2, 3, 4, 4, 4, 4])
+
+
+@pytest.mark.parametrize("num_folds", [2, 3, 7])
+def test_folds_have_each_image_once_and_about_the_same_number_of_each_class(num_folds: int) -> None:
+    labels = [0] * 7 + [1] * 12 + [2] * 40
+    tests = [split_all(list(range(59)), labels, fold=(k, num_folds))["test"] for k in range(1, num_folds + 1)]
+    assert sorted(chain.from_iterable(tests)) == list(range(59))
+    for label in range(3):
+        counts = [sum(labels[i] == label for i in test) for test in tests]
+        assert max(counts) - min(counts) <= 1
+
+
+def test_folds_never_divide_a_group() -> None:
+    rng = random.Random(7)
+    for _ in range(50):
+        groups, labels = [rng.randrange(40) for _ in range(120)], [rng.randrange(3) for _ in range(120)]
+        folds = [split_all(list(range(120)), labels, groups, fold=(k, 3), validation=0.2) for k in (1, 2, 3)]
+        assert sorted(chain.from_iterable(fold["test"] for fold in folds)) == list(range(120))
+        for fold in folds:
+            found = [{groups[i] for i in indices} for indices in fold.values()]
+            assert sum(map(len, found)) == len(set(groups)) and len(fold) == 3
+
+
+def test_fold_of_a_class_with_fewer_groups_than_folds_is_an_error() -> None:
+    labels, groups = [0] * 8 + [1] * 8, [*range(8), 8, 8, 8, 8, 9, 9, 10, 10]
+    message = "class 1 has too few different images for training and testing; add some, or use fewer than 4 folds"
+    for k in (1, 2, 3):
+        split_all(list(range(16)), labels, groups, fold=(k, 3))
+    with pytest.raises(UserError, match=message):
+        split_all(list(range(16)), labels, groups, fold=(4, 4))

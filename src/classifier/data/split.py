@@ -21,7 +21,7 @@ def split_by_content(
     test set, and the next `validation` share the validation set. So the result does not depend on file names, an added
     image moves at most one other image of its class between two sets (if no groups are larger), and the test set does
     not depend on `validation`. Training and test set have images of each class; so has the validation set, if the class
-    has enough groups.
+    has enough groups. With `fold`, the test set is one of several folds instead: see `choose_fold`.
 
     Args:
         digests: the SHA-256 of the content of each image.
@@ -44,15 +44,18 @@ def split_by_content(
     groups.sort(key=lambda group: len(_count_labels(group, labels)) == 1)
     class_counts = Counter(labels)
 
-    test_quotas = {label: num_test_images(n, params) for label, n in class_counts.items()}
-    test = _fill_quotas(groups, labels, test_quotas)
+    if params.fold:
+        test = choose_fold(groups, labels, *params.fold)
+    else:
+        test = _fill_quotas(groups, labels, {label: num_test_images(n, params) for label, n in class_counts.items()})
     num_test = Counter(labels[i] for i in test)
     for label, class_name in enumerate(class_names):
-        if not num_test[label]:  # all groups are larger than the quota
+        if not (num_test[label] or params.fold):  # all groups are larger than the quota
             test.update(_smallest_group(groups, labels, label, class_counts - num_test))
             num_test = Counter(labels[i] for i in test)
         if not 0 < num_test[label] < class_counts[label]:
-            raise UserError(f"class {class_name} has too few different images for training and testing; add some")
+            fix = f"add some, or use fewer than {params.fold[1]} folds" if params.fold else "add some"
+            raise UserError(f"class {class_name} has too few different images for training and testing; {fix}")
 
     rest = [group for group in groups if group[0] not in test]
     validation_quotas = {label: num_validation_images(n, num_test[label], params) for label, n in class_counts.items()}
@@ -68,7 +71,7 @@ def split_by_content(
 
 def num_test_images(num_images: int, params: PrepareParams) -> int:
     """Return how many images of a class the test set gets: its share, but at least one, and not all."""
-    return min(max(round(params.split * num_images), 1), num_images - 1)
+    return min(max(round(params.test_share * num_images), 1), num_images - 1)
 
 
 def num_validation_images(num_images: int, num_test: int, params: PrepareParams) -> int:
@@ -76,6 +79,28 @@ def num_validation_images(num_images: int, num_test: int, params: PrepareParams)
     if not params.validation:
         return 0
     return min(max(round(params.validation * num_images), 1), num_images - num_test - 1)
+
+
+def choose_fold(groups: list[list[int]], labels: list[int], number: int, num_folds: int) -> set[int]:
+    """Divide the images into folds, and return one of them. Each image is in exactly one fold.
+
+    Large groups come first. Each group goes to the fold with the fewest images of its classes, so the folds have about
+    the same number of images of each class.
+
+    Args:
+        groups: the images that stay together.
+        labels: the class of each image.
+        number: the number of the fold, from 1.
+        num_folds: the number of folds.
+    """
+    folds: list[set[int]] = [set() for _ in range(num_folds)]
+    counts: list[Counter[int]] = [Counter() for _ in range(num_folds)]
+    for group in sorted(groups, key=len, reverse=True):
+        group_counts = _count_labels(group, labels)
+        k = min(range(num_folds), key=lambda k: (sum(counts[k][label] for label in group_counts), len(folds[k])))
+        folds[k].update(group)
+        counts[k].update(group_counts)
+    return folds[number - 1]
 
 
 def _fill_quotas(groups: list[list[int]], labels: list[int], quotas: dict[int, int]) -> set[int]:
