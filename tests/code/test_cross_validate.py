@@ -5,6 +5,7 @@ import signal
 import tempfile
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -28,6 +29,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def list_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+
+
+def is_training(parent: psutil.Process) -> bool:
+    try:
+        return any("train.py" in " ".join(child.cmdline()) for child in parent.children())
+    except psutil.NoSuchProcess:  # it has just ended
+        return False
 
 
 def test_main_prints_each_fold_and_mean_and_sample_deviation(
@@ -92,9 +100,12 @@ def test_run_fold_trains_and_evaluates_on_that_fold_only(project: Path, raw_dir:
 def test_signal_stops_the_running_stage_and_leaves_no_files(project: Path, raw_dir: Path, signum: int) -> None:
     folder = Path(tempfile.gettempdir())
     with start(project, "src/cross_validate.py", str(raw_dir)) as process:
-        wait_until(lambda: bool(list(folder.glob("*/data/prepared/labels.json"))), process)
+        parent = psutil.Process(process.pid)
+        wait_until(lambda: is_training(parent), process)
+        children = parent.children(recursive=True)
         process.send_signal(signum)
         output, errors = process.communicate(timeout=30)
     assert process.returncode == 128 + signum
     assert errors == f"\ncross_validate.py: stopped by {signum.name}; nothing was changed\n"
     assert output.count("\n") == 1 and not list_files(folder)
+    assert children and not any(child.is_running() for child in children)
