@@ -138,7 +138,7 @@ class CelestialBodiesClassifierService:
 
     @bentoml.api(input_spec=ImageUpload, output_spec=PredictionResponse)
     async def predict(self, image: Request) -> Response:
-        """Predict the class of one image: JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF or JPEG 2000, with any file name."""
+        """Predict the class of one image. Its format is recognised by its content, not by its name."""
         try:
             predictions = await self._predict_uploads(image, "image", max_files=1)
         except UploadError as error:

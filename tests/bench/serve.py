@@ -3,9 +3,9 @@
     python tests/bench/serve.py                 # about 6 minutes; prints a Markdown table
     python tests/bench/serve.py --soak 200000   # only this service, 16 clients: memory over time, errors
 
-Needs model/ and data/raw. "no-op" is a BentoML service that accepts the same uploads and does nothing with them. The
-tutorial's service takes a Pillow image and calls `model.predict`. All services run at once and are measured in turns,
-so that other load on the machine affects all of them.
+Needs model/ and data/raw. no_op_service.py accepts the same uploads and does nothing with them, and
+tutorial_service.py is the service of the tutorial. All services run at once and are measured in turns, so that other
+load on the machine affects all of them.
 """
 
 import argparse
@@ -36,44 +36,6 @@ from utils.markdown import table
 NUM_IMAGES = 200
 NUM_PHOTOGRAPHS = 4
 FORM = {"Content-Type": "multipart/form-data; boundary=x"}
-TUTORIAL_SERVICE = """
-import json
-from typing import Annotated
-
-import bentoml
-from bentoml.validators import ContentType
-from PIL.Image import Image
-
-
-@bentoml.service
-class Tutorial:
-    stored = bentoml.keras.get("{tag}")
-
-    def __init__(self) -> None:
-        self.preprocess, self.postprocess = (self.stored.custom_objects[n] for n in ("preprocess", "postprocess"))
-        self.model = self.stored.load_model()
-
-    @bentoml.api
-    def predict(self, image: Annotated[Image, ContentType("image/jpeg")]) -> Annotated[str, ContentType("text/json")]:
-        return json.dumps(self.postprocess(self.model.predict(self.preprocess(image))))
-"""
-
-NO_OP_SERVICE = """
-from pathlib import Path
-from typing import Annotated
-
-import bentoml
-from bentoml.validators import ContentType
-
-
-@bentoml.service
-class NoOp:
-    @bentoml.api
-    def predict(self, image: Annotated[Path, ContentType("image/jpeg")]) -> dict:
-        return {"prediction": None}
-"""
-
-
 Case = tuple[str, str, int]  # service, images and number of clients
 
 
@@ -126,10 +88,10 @@ def compare(rounds: int, seconds: float) -> None:
             "sample": read_forms(ROOT / "data/raw", NUM_IMAGES),
             "12 megapixels": read_forms(Path(folder, "photographs"), NUM_PHOTOGRAPHS),
         }
-        Path(folder, "services.py").write_text(NO_OP_SERVICE + TUTORIAL_SERVICE.format(tag=tag))
+        bench = Path(__file__).parent
         servers = {
-            "no-op": Server("services:NoOp", Path(folder)),
-            "tutorial": Server("services:Tutorial", Path(folder)),
+            "no-op": Server("no_op_service:NoOp", bench),
+            "tutorial": Server("tutorial_service:Tutorial", bench, MODEL_TAG=tag),
             "this project": Server(SERVICE, ROOT),
         }
         cases = itertools.product((("sample", 1), ("sample", 16), ("12 megapixels", 16)), servers)
