@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from utils.arrays import iter_batches
+
 
 def majority_accuracy(train_labels: np.ndarray, test_labels: np.ndarray) -> float:
     """Return the accuracy of a baseline: each test image gets the most common class of the training images.
@@ -36,16 +38,14 @@ def nearest_centroid_accuracy(
     """
     num_values = int(np.prod(train_images.shape[1:]))
     sums = np.zeros((num_classes, num_values))
-    for i in range(0, len(train_images), batch_size):
-        is_member = np.arange(num_classes)[:, np.newaxis] == train_labels[i : i + batch_size]
-        batch = train_images[i : i + batch_size].reshape(-1, num_values)
-        sums += is_member.astype(np.float64) @ batch.astype(np.float64)
+    for i, batch in enumerate(iter_batches(train_images, batch_size)):
+        is_member = np.arange(num_classes)[:, np.newaxis] == train_labels[i * batch_size : (i + 1) * batch_size]
+        sums += is_member.astype(np.float64) @ batch.reshape(-1, num_values).astype(np.float64)
     counts = np.bincount(train_labels, minlength=num_classes)
     centroids = np.rint(sums / np.maximum(counts, 1)[:, np.newaxis])
-    num_correct = 0
-    for i in range(0, len(test_images), batch_size):
-        batch = test_images[i : i + batch_size].reshape(-1, num_values).astype(np.float64)
+    predicted = []
+    for batch in iter_batches(test_images, batch_size):
         # Squared distances without the square of the image, which is equal for all classes.
-        distances = (centroids**2).sum(axis=1) - 2 * batch @ centroids.T
-        num_correct += int((distances.argmin(axis=1) == test_labels[i : i + batch_size]).sum())
-    return num_correct / len(test_images)
+        distances = (centroids**2).sum(axis=1) - 2 * batch.reshape(-1, num_values).astype(np.float64) @ centroids.T
+        predicted.append(distances.argmin(axis=1))
+    return int((np.concatenate(predicted) == test_labels).sum()) / len(test_images)

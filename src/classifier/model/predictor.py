@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classifier.model.archive import archive_name
+from utils.arrays import iter_batches
 from utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ class Predictor:
             Float32 arrays of shapes (N, classes) and (N, number of features).
         """
         logits, features = [], []
-        for start in range(0, len(images), MAX_BATCH_SIZE):
-            batch = images[start : start + MAX_BATCH_SIZE]
+        for batch in iter_batches(images, MAX_BATCH_SIZE):
             size = next(size for size in BATCH_SIZES if size >= len(batch))
             padded = np.zeros((size, *batch.shape[1:]), np.uint8)
             padded[: len(batch)] = batch

@@ -1,0 +1,16 @@
+"""Read large arrays in parts."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+
+def iter_batches(array: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Yield copies of consecutive elements, `batch_size` at a time.
+
+    A memory-mapped file is mapped anew for each batch, because the pages that were read count as memory of the process.
+    """
+    for start in range(0, len(array), batch_size):
+        if isinstance(array, np.memmap) and array.filename:
+            array = np.memmap(array.filename, array.dtype, "r", array.offset, array.shape)
+        yield np.array(array[start : start + batch_size])
