@@ -21,7 +21,7 @@ def split_by_content(
     test set, and the next `validation` share the validation set. So the result does not depend on file names, an added
     image moves at most one other image of its class between two sets (if no groups are larger), and the test set does
     not depend on `validation`. Training and test set have images of each class; so has the validation set, if the class
-    has enough groups. With `fold`, the test set is one of several folds instead: see `choose_fold`.
+    has enough groups. With `fold`, the test set is one of several folds instead: see `divide_into_folds`.
 
     Args:
         digests: the SHA-256 of the content of each image.
@@ -45,17 +45,17 @@ def split_by_content(
     class_counts = Counter(labels)
 
     if params.fold:
-        test = choose_fold(groups, labels, *params.fold)
+        number, num_folds = params.fold
+        test = divide_into_folds(groups, labels, class_names, num_folds)[number - 1]
     else:
         test = _fill_quotas(groups, labels, {label: num_test_images(n, params) for label, n in class_counts.items()})
     num_test = Counter(labels[i] for i in test)
     for label, class_name in enumerate(class_names):
-        if not (num_test[label] or params.fold):  # all groups are larger than the quota
+        if not num_test[label]:  # all groups are larger than the quota
             test.update(_smallest_group(groups, labels, label, class_counts - num_test))
             num_test = Counter(labels[i] for i in test)
         if not 0 < num_test[label] < class_counts[label]:
-            fix = f"add some, or use fewer than {params.fold[1]} folds" if params.fold else "add some"
-            raise UserError(f"class {class_name} has too few different images for training and testing; {fix}")
+            raise UserError(f"class {class_name} has too few different images for training and testing; add some")
 
     rest = [group for group in groups if group[0] not in test]
     validation_quotas = {label: num_validation_images(n, num_test[label], params) for label, n in class_counts.items()}
@@ -81,17 +81,22 @@ def num_validation_images(num_images: int, num_test: int, params: PrepareParams)
     return min(max(round(params.validation * num_images), 1), num_images - num_test - 1)
 
 
-def choose_fold(groups: list[list[int]], labels: list[int], number: int, num_folds: int) -> set[int]:
-    """Divide the images into folds, and return one of them. Each image is in exactly one fold.
+def divide_into_folds(
+    groups: list[list[int]], labels: list[int], class_names: list[str], num_folds: int
+) -> list[set[int]]:
+    """Divide the images into folds. Each image is in exactly one, and each fold has images of each class.
 
     Large groups come first. Each group goes to the fold with the fewest images of its classes, so the folds have about
     the same number of images of each class.
 
     Args:
         groups: the images that stay together.
-        labels: the class of each image.
-        number: the number of the fold, from 1.
-        num_folds: the number of folds.
+        labels: see `split_by_content`.
+        class_names: for the error message.
+        num_folds: at least 2.
+
+    Raises:
+        UserError: a class has fewer groups than there are folds.
     """
     folds: list[set[int]] = [set() for _ in range(num_folds)]
     counts: list[Counter[int]] = [Counter() for _ in range(num_folds)]
@@ -100,7 +105,12 @@ def choose_fold(groups: list[list[int]], labels: list[int], number: int, num_fol
         k = min(range(num_folds), key=lambda k: (sum(counts[k][label] for label in group_counts), len(folds[k])))
         folds[k].update(group)
         counts[k].update(group_counts)
-    return folds[number - 1]
+    for label, class_name in enumerate(class_names):
+        if not all(count[label] for count in counts):
+            raise UserError(
+                f"class {class_name} has too few different images for {num_folds} folds; add some, or use fewer folds"
+            )
+    return folds
 
 
 def _fill_quotas(groups: list[list[int]], labels: list[int], quotas: dict[int, int]) -> set[int]:
