@@ -28,6 +28,7 @@ from classifier.config import MAX_FOLDS, PrepareParams, TrainParams, load_params
 from utils.cli import make_parser, run_cli
 from utils.errors import UserError
 from utils.files import cleanup_on_failure
+from utils.parallel import DASK_ADDRESS_VAR
 
 METRICS = ("val_acc", "balanced_acc")
 
@@ -86,7 +87,8 @@ def run_stage(folder: Path, script: str, *arguments: str) -> str:
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name(script)), *arguments],
         cwd=folder,
-        env={**os.environ, "BENTOML_HOME": str(folder / "bentoml")},
+        # Not on Dask: its workers may not see the temporary folder.
+        env={**os.environ, "BENTOML_HOME": str(folder / "bentoml"), DASK_ADDRESS_VAR: ""},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import cross_validate
+from classifier.config import PrepareParams, TrainParams, load_params
 from support.commands import assert_fails, run
 from support.projects import SMALL_PARAMS, copy_project
 from support.stages import start, wait_until
@@ -81,6 +82,17 @@ def test_main_with_a_wrong_parameter_of_training_fails_before_the_first_stage(pr
     (project / "params.yaml").write_text(SMALL_PARAMS.replace("lr: 0.003", "lr: fast"))
     with pytest.raises(UserError, match=r"params\.yaml: train\.lr: expected"):
         cross_validate.main(Path("data/raw"), folds=2)
+
+
+def test_run_fold_keeps_all_other_parameters(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = "lr: 1e-5, patience: null, augment: {flip: true, zoom: 0.1}"
+    (project / "params.yaml").write_text(SMALL_PARAMS.replace("lr: 0.003", options))
+    monkeypatch.setattr(cross_validate, "run_stage", lambda *_: "stopped")
+    with pytest.raises(UserError, match="fold 2 of 3: stopped"):
+        cross_validate.run_fold(Path("data/raw"), tmp_path, 2, 3)
+    expected = load_params(PrepareParams).model_copy(update={"fold": (2, 3)})
+    assert load_params(PrepareParams, tmp_path / "params.yaml") == expected
+    assert load_params(TrainParams, tmp_path / "params.yaml") == load_params(TrainParams)
 
 
 @pytest.mark.slow
