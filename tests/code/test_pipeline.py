@@ -76,6 +76,22 @@ def test_repro_after_changed_parameter_runs_dependent_stages(trained: Path, tmp_
         assert new.split(": ")[1] in run_ok(project, "dvc", "params", "diff")
 
 
+def test_revert_and_checkout_restore_the_earlier_model_without_training(trained: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(trained, project, symlinks=True)
+    archive, metrics = project / ARCHIVE_PATH, project / "evaluation/metrics.json"
+    archive.unlink()  # with DVC, it can be a link to the cache
+    archive.write_bytes(b"a worse model")
+    metrics.write_text("{}")
+    run_ok(project, "dvc", "commit", "--force")
+    run_ok(project, "git", "commit", "-qam", "worse")
+    run_ok(project, "git", "revert", "--no-edit", "HEAD")
+    run_ok(project, "dvc", "checkout")
+    for path in (ARCHIVE_PATH, "evaluation/metrics.json"):
+        assert (project / path).read_bytes() == (trained / path).read_bytes()
+    assert "up to date" in run_ok(project, "dvc", "status")
+
+
 def test_dvc_shows_metrics_and_pipeline(trained: Path) -> None:
     assert "val_acc" in run_ok(trained, "dvc", "metrics", "show")
     run_ok(trained, "dvc", "metrics", "diff")
