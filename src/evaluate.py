@@ -3,7 +3,7 @@
     python src/evaluate.py model data/prepared
 
 Reads the model archive and history.csv in `model`, and the arrays in `data/prepared`. Writes metrics.json,
-model_card.md, three tables (CSV) and four figures to evaluation/, all from the same predictions.
+model_card.md, four tables (CSV) and four figures to evaluation/, all from the same predictions.
 """
 
 import csv
@@ -15,7 +15,7 @@ from typing import Any
 from utils import seed  # isort: split
 
 from classifier.data.dataset import load_split, validation_split
-from classifier.evaluation.results import compute_metrics, predict, write_plots, write_results
+from classifier.evaluation.results import compute_metrics, predict, write_plots, write_reference, write_results
 from classifier.evaluation.unknown_images import evaluate_unknown, rejected_share
 from classifier.model.archive import archive_name
 from classifier.model.predictor import Predictor
@@ -49,13 +49,17 @@ def main(model_dir: Path, prepared_dir: Path) -> None:
     metrics = {"model": tag, **compute_metrics(predictions, class_names, train, test)}
     metrics["rejected"] = rejected_share(predictions.novelty)
     metrics["unknown"] = evaluate_unknown(predictor, predictions.novelty)
+    held_out = [(test, predictions)]
     val_name = validation_split(prepared_dir)
     if val_name == "validation":
+        _, validation = load_split(prepared_dir, "validation")
+        held_out.append((validation, predict(predictor, validation)))
         scores: Any = metadata["scores"]
         metrics["validation"] = {"loss": round(scores["val_loss"], 6), "acc": scores["val_accuracy"]}
 
     with atomic_output_dir(Path("evaluation")) as tmp_dir:
         write_results(tmp_dir, predictions, metrics, metadata, class_names, test)
+        write_reference(tmp_dir, class_names, held_out)
         write_plots(tmp_dir / "plots", predictions, history, val_name, class_names, test)
     accuracy, loss = metrics["val_acc"], metrics["val_loss"]
     print(f"{tag}: val_acc {accuracy:.4f}, val_loss {loss:.4f}, details in evaluation/")

@@ -1,10 +1,15 @@
 """Markdown: tables, and text from untrusted sources."""
 
+import json
 from collections.abc import Sequence
 
 from utils.files import printable
 
 SPECIAL_CHARACTERS = r"\`*_{}[]<>()#|~!&$"
+MERMAID_CONFIG = """\
+---
+config: {xyChart: {height: 350}, themeVariables: {xyChart: {plotColorPalette: '#0969da, #f0883e'}}}
+---"""
 
 
 def table(header: Sequence[object], rows: Sequence[Sequence[object]], align: str = "") -> str:
@@ -33,3 +38,19 @@ def code_span(value: object, max_length: int = 40) -> str:
 def details(title: str, content: str) -> str:
     """Return a section that is collapsed until the reader opens it."""
     return f"\n\n<details><summary>{title}</summary>{content}\n\n</details>"
+
+
+def line_chart(title: str, axis: str, labels: Sequence[str], lines: Sequence[Sequence[float]]) -> str:
+    """Return a chart that GitHub draws (Mermaid), with up to two lines: a blue and an orange one.
+
+    Args:
+        title: the title, without quotation marks.
+        axis: the title of the horizontal axis, one word.
+        labels: its labels; characters that end a label or the chart are replaced.
+        lines: the values of each line; empty ones are left out.
+    """
+    shown = [printable(label).translate({ord("`"): "'", ord('"'): "'", ord("\\"): "/"}) for label in labels]
+    parts = [f'```mermaid\n{MERMAID_CONFIG}\nxychart-beta\n  title "{title}"']
+    parts.append(f"  x-axis {axis} {json.dumps(shown, ensure_ascii=False)}")
+    parts += [f"  line [{', '.join(f'{value:.4f}' for value in values)}]" for values in lines if values]
+    return "\n".join([*parts, "```"])

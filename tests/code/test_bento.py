@@ -56,7 +56,8 @@ def test_bento_contains_the_service_its_model_and_pinned_requirements(bento: Pat
 
 def test_bento_serves_in_an_empty_home_and_completes_open_requests(bento: Path, loaded: Any, tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path), "BENTOML_HOME": str(tmp_path / "bentoml")}
-    empty, data_log = tmp_path / "empty", tmp_path / "log/predictions/data/data.1.log"
+    empty = tmp_path / "empty"
+    data_log = tmp_path / "log/predictions/data" / time.strftime("data.1.%Y-%m-%d.log")
     empty.mkdir()
     data_log.parent.mkdir(parents=True)
     data_log.symlink_to("/dev/full")

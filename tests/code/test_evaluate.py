@@ -44,7 +44,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory, model: BrightnessModel) 
 
 
 def test_main_writes_all_files(evaluated: Path) -> None:
-    tables = {"metrics.json", "model_card.md", "predictions.csv", "calibration.csv", "classes.csv"}
+    tables = {"metrics.json", "model_card.md", "predictions.csv", "calibration.csv", "classes.csv", "reference.csv"}
     figures = {f"plots/{name}.png" for name in ("training_history", "pred_preview", "mistakes", "confusion_matrix")}
     assert set(read_all(evaluated)) == tables | figures
     for name in figures:
@@ -85,6 +85,17 @@ def test_main_writes_tables_in_documented_formats(evaluated: Path) -> None:
     )
     assert (evaluated / "classes.csv").read_text() == (
         "class,precision,recall,f1,support\ndark,0.6666666666666666,1.0,0.8,2\nbright,1.0,0.6666666666666666,0.8,3\n"
+    )
+
+
+def test_main_writes_reference_with_the_values_of_each_test_image(evaluated: Path) -> None:
+    assert (evaluated / "reference.csv").read_text() == (
+        "brightness,contrast,confidence,novelty,prediction\n"
+        "0.039216,0.0,0.997268,1.072727,dark\n"
+        "0.352941,0.0,0.869892,0.345455,dark\n"
+        "0.784314,0.0,0.973403,-0.654545,bright\n"
+        "0.980392,0.0,0.997762,-1.109091,bright\n"
+        "0.392157,0.0,0.802184,0.254545,dark\n"
     )
 
 

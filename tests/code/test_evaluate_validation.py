@@ -10,7 +10,7 @@ import evaluate
 from classifier.evaluation import plots
 from classifier.model import predictor
 from support.datasets import constant_images, write_split
-from support.evaluation import CLASS_NAMES, TAG, BrightnessModel, bento_model, write_project
+from support.evaluation import CLASS_NAMES, TAG, TEST_VALUES, BrightnessModel, bento_model, write_project
 
 SCORES = {"loss": 0.1, "accuracy": 0.9, "val_loss": 0.1234567, "val_accuracy": 0.75}
 
@@ -41,6 +41,8 @@ def test_main_with_validation_images_writes_their_scores(tmp_path: Path, monkeyp
     write_split(tmp_path / "data/prepared", "validation", constant_images([7]), [0], CLASS_NAMES)
     metrics, curves = run_main(tmp_path, monkeypatch)
     assert metrics["validation"] == {"loss": 0.123457, "acc": 0.75} and curves == ["validation"]
+    brightness = [line.split(",")[0] for line in Path("evaluation/reference.csv").read_text().splitlines()[1:]]
+    assert brightness == [f"{round(value / 255, 6)}" for value in (*TEST_VALUES, 7)]
 
 
 def test_main_without_validation_images_writes_no_validation_scores(

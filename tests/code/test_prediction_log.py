@@ -5,9 +5,11 @@ import contextvars
 import json
 import logging
 import os
+import resource
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,8 @@ from support.commands import ROOT, without_root_rights
 from support.serving import NOISE_PNG, send
 from utils.errors import UserError
 
-PREDICTIONS = [{"prediction": "Mars", "probabilities": {"Mars": 0.75, "Moon": 0.25}}] * 2
+PREDICTIONS = [{"prediction": "Mars", "probabilities": {"Mars": 0.75, "Moon": 0.25}, "known": True, "novelty": 0.5}] * 2
+VALUES = {"brightness": 0.2, "contrast": 0.0, "confidence": 0.75, "novelty": 0.5, "prediction": "Mars"}
 IMAGES = np.full((2, 4, 4, 3), 51, np.uint8)
 
 
@@ -65,18 +68,17 @@ def test_log_predictions_appends_one_line_per_prediction(tmp_path: Path, name: s
     log_two_predictions(tmp_path / name)
     lines = read_lines(tmp_path / name)
     assert len(lines) == 2
-    columns = {"timestamp", "request_id", "trace_id", "model", "prediction", "confidence", "brightness"}
-    assert lines[1].keys() == columns
-    assert {**lines[1], "model": "model:1", "prediction": "Mars", "confidence": 0.75, "brightness": 0.2} == lines[1]
+    assert lines[1].keys() == {"timestamp", "request_id", "trace_id", "model", *VALUES}
+    assert {**lines[1], "model": "model:1", **VALUES} == lines[1]
     schema = json.loads((tmp_path / name / "predictions/schema/schema.0.log").read_text())
-    assert [column["name"] for column in schema["columns"]] == ["model", "prediction", "confidence", "brightness"]
+    assert [column["name"] for column in schema["columns"]] == ["model", *VALUES]
 
 
 def test_log_predictions_on_a_full_disk_counts_lost_lines_and_logs_one_error(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prediction_log.check_log_folder(str(tmp_path))
-    (tmp_path / "predictions/data/data.0.log").symlink_to("/dev/full")
+    (tmp_path / "predictions/data" / time.strftime("data.0.%Y-%m-%d.log")).symlink_to("/dev/full")
     before = num_lost_lines()
     with caplog.at_level(logging.ERROR, "bentoml.prediction_log"):
         logging.getLogger("bentoml").propagate = True
@@ -101,6 +103,37 @@ def test_log_predictions_after_the_folder_is_replaced_counts_lost_lines(tmp_path
     folder.unlink()
     log_two_predictions(folder)
     assert len(read_lines(folder)) == 2 and num_lost_lines() == before + 4
+
+
+def test_log_predictions_after_a_line_was_cut_begins_a_new_one(tmp_path: Path) -> None:
+    """As on a full disk, which takes a part of a line. Python ignores SIGXFSZ."""
+    log_two_predictions(tmp_path)
+    file, before = next(tmp_path.glob("predictions/data/*.log")), num_lost_lines()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 10, limits[1]))
+    try:
+        log_two_predictions(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    log_two_predictions(tmp_path)
+    lines = file.read_text().splitlines()
+    assert num_lost_lines() == before + 2 and len(lines) == 5
+    assert [len(line) for line in lines if not line.endswith("}")] == [10]
+
+
+def test_log_predictions_of_two_services_in_one_folder_are_all_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the day changes; handlers that rename files lose the lines of one service."""
+    file = tmp_path / "data.1.log"
+    handlers = [prediction_log.DailyFileHandler(str(file)) for _ in range(2)]
+    for day in ("2026-11-25", "2026-11-26"):
+        monkeypatch.setattr(time, "strftime", lambda text, day=day: text.replace("%Y-%m-%d", day))
+        for number, handler in enumerate(handlers * 2):
+            handler.emit(logging.makeLogRecord({"msg": f"{day} {number}"}))
+    for day in ("2026-11-25", "2026-11-26"):
+        lines = (tmp_path / f"data.1.{day}.log").read_text().splitlines()
+        assert lines == [f"{day} {number}" for number in range(4)]
 
 
 def test_check_log_folder_with_a_file_as_folder_raises_user_error(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The service, over HTTP: predictions, pages, metrics and the prediction log."""
 
+import csv
 import gc
 import json
 import re
@@ -123,14 +124,19 @@ def test_metrics_count_classes_and_contain_no_unknown_path(client: httpx.Client)
     assert "\nprediction_log_lost_lines_total 0.0\n" in text
 
 
-def test_prediction_log_describes_the_prediction(client: httpx.Client, server: Server, loaded: Any) -> None:
-    expected = client.post("/predict", files={"image": NOISE_PNG}).json()
-    log = server.folder / "predictions/predictions/data/data.1.log"
-    line = json.loads(log.read_text().splitlines()[-1])
-    assert line.keys() == {"timestamp", "request_id", "trace_id", "model", "prediction", "confidence", "brightness"}
-    assert (line["model"], line["prediction"]) == (expected["model"], expected["prediction"])
-    assert line["confidence"] == expected["probabilities"][line["prediction"]]
-    assert line["brightness"] == pytest.approx(loaded[0].custom_objects["preprocess"](NOISE_PNG).mean() / 255)
+def test_prediction_log_has_the_values_of_reference_csv(client: httpx.Client, server: Server, trained: Path) -> None:
+    """For the same images, equal to the last digit."""
+    with (trained / "evaluation/reference.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    files = json.loads((trained / "data/prepared/test/files.json").read_text())
+    images = [("images", (trained / "data/raw" / name).read_bytes()) for name in files[:20]]
+    client.post("/predict", files={"image": images[0][1]})
+    client.post("/predict_batch", files=images)
+    log = next((server.folder / "predictions/predictions/data").glob("data.1.*.log"))
+    lines = [json.loads(line) for line in log.read_text().splitlines()[-21:]]
+    assert [{name: str(line[name]) for name in rows[0]} for line in lines] == [rows[0], *rows[:20]]
+    assert lines[0].keys() == {"timestamp", "request_id", "trace_id", "model", *rows[0]}
+    assert {line["model"] for line in lines} == {json.loads((trained / "evaluation/metrics.json").read_text())["model"]}
 
 
 # BentoML's client uses deprecated functions of Pydantic, and does not remove its temporary folder.

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 
 from classifier.data.dataset import Split
 from classifier.evaluation import baselines, card, metrics, plots
-from classifier.model.predictor import Predictor
+from classifier.model.predictor import MAX_BATCH_SIZE, Predictor
+from classifier.monitoring.values import logged_values
+from utils.arrays import iter_batches
 from utils.files import printable
 from utils.tables import write_csv
 
@@ -96,6 +99,28 @@ def write_results(
     header = ("class", "precision", "recall", "f1", "support")
     rows_per_class = ((name, *values.values()) for name, values in scores["classes"].items())
     write_csv(folder / "classes.csv", header, rows_per_class)
+
+
+def write_reference(folder: Path, class_names: list[str], held_out: list[tuple[Split, Predictions]]) -> None:
+    """Write reference.csv, which `monitor.py` compares with the prediction log: one row per image.
+
+    Args:
+        folder: an existing folder.
+        class_names: the class names.
+        held_out: the splits that the network was not trained on, and their predictions.
+    """
+    rows = [
+        logged_values(image, class_names[i], float(confidence), float(novelty))
+        for split, predictions in held_out
+        for image, i, confidence, novelty in zip(
+            chain.from_iterable(iter_batches(split.images, MAX_BATCH_SIZE)),
+            predictions.predicted_ids,
+            predictions.confidence,
+            predictions.novelty,
+            strict=True,
+        )
+    ]
+    write_csv(folder / "reference.csv", rows[0], (row.values() for row in rows))
 
 
 def write_plots(

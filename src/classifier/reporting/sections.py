@@ -6,7 +6,6 @@ images, and one row for each of the many metrics; they do not say which changes 
 takes a second.
 """
 
-import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -22,14 +21,10 @@ from classifier.reporting.formatting import (
 from classifier.reporting.reproduction import Level, Verdict
 from classifier.reporting.snapshot import Snapshot, dvc_list_hashes
 from classifier.reporting.statistics import Comparison, compare_predictions
-from utils.markdown import code_span
+from utils.markdown import code_span, line_chart
 
 MAX_CURVE_POINTS = 30
 MAX_NAMES = 8
-MERMAID_CONFIG = """\
----
-config: {xyChart: {height: 350}, themeVariables: {xyChart: {plotColorPalette: '#0969da, #f0883e'}}}
----"""
 METRICS = ("val_acc", "val_loss", "precision", "recall", "f1")
 LEVEL_MARKS = {Level.BYTES: "🟢", Level.EFFECT: "🟡", Level.NONE: "🔴"}
 
@@ -183,12 +178,5 @@ def curves_section(base: Snapshot, head: Snapshot) -> str:
         lines = [
             [snapshot.history[i][column] for i in epochs if i < len(snapshot.history)] for snapshot in (head, base)
         ]
-        charts.append(_chart(f"Validation {metric}", [i + 1 for i in epochs], lines))
+        charts.append(line_chart(f"Validation {metric}", "epoch", [str(i + 1) for i in epochs], lines))
     return f"**Training:** 🟦 now, 🟧 {base.name}\n\n" + "\n\n".join(charts)
-
-
-def _chart(title: str, epochs: list[int], lines: list[list[float]]) -> str:
-    parts = [f'```mermaid\n{MERMAID_CONFIG}\nxychart-beta\n  title "{title}"']
-    parts.append(f"  x-axis epoch {json.dumps([str(epoch) for epoch in epochs])}")
-    parts += [f"  line [{', '.join(f'{value:.4f}' for value in values)}]" for values in lines if values]
-    return "\n".join([*parts, "```"])

@@ -1,16 +1,18 @@
 """The prediction log: one JSON line per prediction, without the image. It never fails a prediction."""
 
+import errno
 import functools
 import logging
-import sys
+import os
 import tempfile
-from logging.handlers import TimedRotatingFileHandler
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bentoml
 import numpy as np
 
+from classifier.monitoring.values import logged_values
 from utils.errors import UserError
 from utils.files import printable
 
@@ -43,7 +45,7 @@ def check_log_folder(folder: str) -> None:
 
 
 def log_predictions(folder: str, model: str, images: np.ndarray, predictions: list[dict[str, Any]]) -> None:
-    """Append one line per prediction: BentoML's time and request id, model, class, confidence and brightness.
+    """Append one line per prediction: BentoML's time and request id, the model, and the values of the prediction.
 
     Args:
         folder: the folder of the prediction log.
@@ -64,17 +66,42 @@ def _log_prediction(folder: str, model: str, image: np.ndarray, prediction: dict
     options = {"log_path": folder, "log_config_file": str(LOGGING_CONFIG)}
     with bentoml.monitor(MONITOR_NAME, monitor_options=options) as record:
         record.log(model, name="model", role="feature", data_type="categorical")
-        record.log(name, name="prediction", role="prediction", data_type="categorical")
-        record.log(prediction["probabilities"][name], name="confidence", role="prediction", data_type="numerical")
-        record.log(float(image.mean()) / 255, name="brightness", role="feature", data_type="numerical")
+        values = logged_values(image, name, prediction["probabilities"][name], prediction["novelty"])
+        for key, value in values.items():
+            role = "feature" if key in ("brightness", "contrast") else "prediction"
+            data_type = "categorical" if key == "prediction" else "numerical"
+            record.log(value, name=key, role=role, data_type=data_type)
 
 
-class DailyFileHandler(TimedRotatingFileHandler):
-    """A handler that counts the lines that it cannot write; the logging module prints a traceback for each."""
+class DailyFileHandler(logging.Handler):
+    """Appends each line to a file of the day with one system call, so that several services can share a folder.
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 (defined by logging)
-        """Count one lost line."""
-        count_lost_lines(1, sys.exc_info()[1])
+    Those of the logging module rename files: the second service then overwrites what the first one renamed. They also
+    print a traceback for a line that they cannot write; this one counts it.
+    """
+
+    def __init__(self, filename: str) -> None:
+        """Write to `filename`, with the day before its extension."""
+        super().__init__()
+        self._stem, self._extension = os.path.splitext(filename)  # noqa: PTH122, because the name contains dots
+        self._is_cut = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Append one line, or count it as lost."""
+        line = f"{self.format(record)}\n".encode()
+        if self._is_cut:
+            line = b"\n" + line
+        try:
+            # Opened for each line: the file may be moved away at any time.
+            with open(self._stem + time.strftime(".%Y-%m-%d") + self._extension, "ab", buffering=0) as file:
+                num_written = file.write(line)
+                if num_written < len(line):
+                    self._is_cut = True  # the next line must not continue this one
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            count_lost_lines(1, error)
+        else:
+            self._is_cut = False
 
 
 def count_lost_lines(number: int, error: BaseException | None) -> None:

@@ -1,0 +1,1 @@
+"""Drift: whether the predictions of the service are like those for the held-out images."""
