@@ -10,6 +10,7 @@ from support.projects import commit_all
 from support.workflows import (
     CHECK,
     GET_IMAGES,
+    HAS_DRIFT,
     HAS_REMOTE,
     IS_PUSH_WITH_REMOTE,
     PUSH,
@@ -35,9 +36,12 @@ def test_linters_on_the_workflows_find_nothing(command: tuple[str, ...]) -> None
 
 def test_conditions_of_the_steps_are_those_that_these_tests_know() -> None:
     steps = [
-        step for name in ("mlops.yaml", "report.yaml") for job in read_jobs(name).values() for step in job["steps"]
+        step
+        for name in ("mlops.yaml", "report.yaml", "monitor.yaml")
+        for job in read_jobs(name).values()
+        for step in job["steps"]
     ]
-    assert {step["if"] for step in steps if "if" in step} == {HAS_REMOTE, IS_PUSH_WITH_REMOTE}
+    assert {step["if"] for step in steps if "if" in step} == {HAS_REMOTE, IS_PUSH_WITH_REMOTE, HAS_DRIFT}
 
 
 def test_permissions_of_a_job_that_runs_code_of_a_pull_request_are_read_only() -> None:

@@ -12,6 +12,7 @@ from support.commands import ROOT, run
 WORKFLOWS = ROOT / ".github/workflows"
 HAS_REMOTE = "vars.DVC_REMOTE_URL != ''"
 IS_PUSH_WITH_REMOTE = "github.event_name == 'push' && vars.DVC_REMOTE_URL != ''"
+HAS_DRIFT = "steps.drift.outputs.status == '1'"
 GET_IMAGES = "Get the images, from the remote or as the drawn sample"
 TEST = "Test the images and the model"
 CHECK = "Check reproducibility and quality gates"

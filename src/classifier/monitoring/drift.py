@@ -1,0 +1,105 @@
+"""Statistics of drift: is one set of predictions distributed as another one?"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import chi2_contingency, ks_2samp
+
+from classifier.monitoring.log import Values
+
+MIN_PREDICTIONS = 100  # with fewer, only large changes can be noticed
+NUM_TESTS = 5
+ALARM_LEVEL = 0.01 / NUM_TESTS  # Bonferroni: at most 1 % of reports give a false alarm
+NUM_BINS = 10
+MIN_EXPECTED = 5  # images of a class in each sample; rarer classes are one class for the test (Cochran 1954)
+MIN_SHARE = 0.0001  # replaces the share of an empty bin, whose logarithm is infinite
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One value in the reference and in the log.
+
+    Attributes:
+        name: the value.
+        labels: the bins: for a number their lower ends, but for the first one; otherwise the classes.
+        expected: the share of the reference in each bin.
+        actual: the share of the log in each bin.
+        means: the means of the reference and of the log; None for classes.
+        p_value: that of the two-sample test.
+    """
+
+    name: str
+    labels: list[str]
+    expected: list[float]
+    actual: list[float]
+    means: tuple[float, float] | None
+    p_value: float
+
+    @property
+    def psi(self) -> float:
+        """The population stability index: the sum of (actual - expected) * ln(actual / expected) over the bins."""
+        pairs = [(max(p, MIN_SHARE), max(q, MIN_SHARE)) for p, q in zip(self.expected, self.actual, strict=True)]
+        return math.fsum((q - p) * math.log(q / p) for p, q in pairs)
+
+    @property
+    def is_alarm(self) -> bool:
+        """Whether the difference is more than random."""
+        return self.p_value < ALARM_LEVEL
+
+
+def find_drift(reference: Values, log: Values) -> list[Drift]:
+    """Return the comparison of each value."""
+    drifts = [_compare_numbers(name, reference.numbers[name], log.numbers[name]) for name in reference.numbers]
+    return [*drifts, _compare_classes(reference.classes, log.classes)]
+
+
+def _compare_numbers(name: str, reference: Sequence[float], log: Sequence[float]) -> Drift:
+    """Compare with the Kolmogorov-Smirnov test. The bins for the PSI are the deciles of the reference."""
+    expected, actual = np.array(reference), np.array(log)
+    edges = np.unique(np.quantile(expected, np.arange(1, NUM_BINS) / NUM_BINS, method="inverted_cdf"))
+    before, after = (
+        (np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1) / len(values)).tolist()
+        for values in (expected, actual)
+    )
+    return Drift(
+        name,
+        [f"<{edges[0]:.4g}", *(f"{edge:.4g}" for edge in edges)],
+        before,
+        after,
+        means=(float(expected.mean()), float(actual.mean())),
+        p_value=float(ks_2samp(expected, actual, method="asymp").pvalue),
+    )
+
+
+def _compare_classes(reference: Sequence[str], log: Sequence[str]) -> Drift:
+    """Compare with the chi-squared test of homogeneity."""
+    before, after = Counter(reference), Counter(log)
+    names = sorted(before | after)
+    return Drift(
+        "prediction",
+        names,
+        [before[name] / len(reference) for name in names],
+        [after[name] / len(log) for name in names],
+        means=None,
+        p_value=chi_squared_p_value([before[name] for name in names], [after[name] for name in names]),
+    )
+
+
+def chi_squared_p_value(before: Sequence[int], after: Sequence[int]) -> float:
+    """Return the p-value of the chi-squared test for two rows of counts.
+
+    The rarest classes count as one, as many as are needed that each expected count is at least MIN_EXPECTED.
+
+    Args:
+        before: the number of images of each class in the first sample.
+        after: the same in the second sample.
+    """
+    pairs = sorted(zip(before, after, strict=True), key=sum)  # rarest first
+    min_total = MIN_EXPECTED * (sum(before) + sum(after)) / min(sum(before), sum(after))
+    while len(pairs) > 1 and sum(pairs[0]) < min_total:
+        (a, b), (c, d), *rest = pairs
+        pairs = sorted([(a + c, b + d), *rest], key=sum)
+    return float(chi2_contingency(np.array(pairs).T, correction=False).pvalue) if len(pairs) > 1 else 1.0
