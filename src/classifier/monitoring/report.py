@@ -38,7 +38,7 @@ def _describe_log(model: str, log: PredictionLog, num_reference: int) -> str:
     text = f"{len(log.values):,} predictions of {code_span(model, 80)}"
     if log.times:
         text += f" from {min(log.times):%Y-%m-%d %H:%M} to {max(log.times):%Y-%m-%d %H:%M}"
-    text += f"; the reference are its predictions for {num_reference:,} held-out images."
+    text += f"; reference: its predictions for {num_reference:,} held-out images."
     skipped = {"of other models": log.num_other_models, "damaged or incomplete": log.num_damaged}
     if any(skipped.values()):
         text += f" Skipped lines: {', '.join(f'{number:,} {kind}' for kind, number in skipped.items() if number)}."
