@@ -8,7 +8,6 @@ the model is trained without it, and a fifth of the sample shows it.
 """
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
@@ -85,12 +84,13 @@ def split_half_rate(values: Values) -> float:
     return alarms / NUM_SAMPLES
 
 
-def print_row(title: str, reference: Values, values: Values, weights: np.ndarray) -> None:
-    """Print the alarm rate for each sample size, and the smallest size at which the change is detected."""
+def print_row(title: str, reference: Values, values: Values, weights: np.ndarray, names: np.ndarray) -> None:
+    """Print the accuracy, the alarm rate for each sample size, and the smallest size that detects the change."""
+    accuracy = np.average(np.array(values.classes) == names, weights=weights)
     rates = [alarm_rate(reference, values, size, weights) for size in SIZES]
     detected = next((str(size) for size, rate in zip(SIZES, rates, strict=True) if rate >= DETECTED), "–")
     cells = " | ".join(f"{rate:.1%}" for rate in rates)
-    print(f"| {title} | {cells} | {detected if title != 'none' else ''} |", flush=True)
+    print(f"| {title} | {accuracy:.1%} | {cells} | {detected} |", flush=True)
 
 
 def main() -> None:
@@ -108,21 +108,21 @@ def main() -> None:
         even = np.ones(len(paths))
         _, reference = read_reference(ROOT / "evaluation")
         print(f"Halves of the {len(reference)} held-out images: {split_half_rate(reference):.1%}\n")
-        print(f"| change | {' | '.join(map(str, SIZES))} | detected |\n|---|{'---:|' * (len(SIZES) + 1)}")
+        print(f"| change | accuracy | {' | '.join(map(str, SIZES))} | detected |\n|---|{'---:|' * (len(SIZES) + 2)}")
         predictor = Predictor(*load_model(ROOT / "model" / archive_name(ROOT)))
         for change in CHANGES:
-            print_row(change, reference, values := predict(predictor, paths, change), even)
+            print_row(change, reference, values := predict(predictor, paths, change), even, names)
             if change == "none":
                 weights = np.where(names == names[-1], 3, 1)
-                print_row(f"three times as many images of {names[-1]}", reference, values, weights)
+                print_row(f"three times as many images of {names[-1]}", reference, values, weights, names)
         for name in NEW_CLASSES:
             project = train_without(name, args.raw_dir.resolve(), Path(folder, name))
             _, reference = read_reference(project / "evaluation")
             values = predict(Predictor(*load_model(project / "model" / archive_name(project))), paths, "none")
             is_new = names == name
             weights = np.where(is_new, NEW_SHARE / is_new.sum(), (1 - NEW_SHARE) / (~is_new).sum())
-            print_row(f"model without {name}: none", reference, values, (~is_new).astype(float))
-            print_row(f"new class: {NEW_SHARE:.0%} {name}", reference, values, weights)
+            print_row(f"model without {name}: none", reference, values, (~is_new).astype(float), names)
+            print_row(f"new class: {NEW_SHARE:.0%} {name}", reference, values, weights, names)
 
 
 def train_without(name: str, raw_dir: Path, folder: Path) -> Path:
@@ -132,7 +132,6 @@ def train_without(name: str, raw_dir: Path, folder: Path) -> Path:
     project = make_project(folder, raw_dir, params)
     shutil.copy(ROOT / "dvc.yaml", project)
     shutil.rmtree(project / "data/raw" / name)
-    os.environ["MODEL"] = ""
     run(project, "src/prepare.py", "data/raw", "data/prepared")
     run(project, "src/train.py", "data/prepared", "model")
     run(project, "src/evaluate.py", "model", "data/prepared")
