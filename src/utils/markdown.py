@@ -40,7 +40,9 @@ def details(title: str, content: str) -> str:
     return f"\n\n<details><summary>{title}</summary>{content}\n\n</details>"
 
 
-def line_chart(title: str, axis: str, labels: Sequence[str], lines: Sequence[Sequence[float]]) -> str:
+def line_chart(
+    title: str, axis: str, labels: Sequence[str], lines: Sequence[Sequence[float]], from_zero: bool = False
+) -> str:
     """Return a chart that GitHub draws (Mermaid), with up to two lines: a blue and an orange one.
 
     Args:
@@ -48,9 +50,12 @@ def line_chart(title: str, axis: str, labels: Sequence[str], lines: Sequence[Seq
         axis: the title of the horizontal axis, one word.
         labels: its labels; characters that end a label or the chart are replaced.
         lines: the values of each line; empty ones are left out.
+        from_zero: begin the vertical axis at 0, not at the lowest value.
     """
     shown = [printable(label).translate({ord("`"): "'", ord('"'): "'", ord("\\"): "/"}) for label in labels]
     parts = [f'```mermaid\n{MERMAID_CONFIG}\nxychart-beta\n  title "{title}"']
     parts.append(f"  x-axis {axis} {json.dumps(shown, ensure_ascii=False)}")
+    if from_zero:
+        parts.append(f"  y-axis 0 --> {max(map(max, lines)):.4f}")
     parts += [f"  line [{', '.join(f'{value:.4f}' for value in values)}]" for values in lines if values]
     return "\n".join([*parts, "```"])

@@ -24,7 +24,7 @@ class Drift:
 
     Attributes:
         name: the value.
-        labels: the bins: for a number their lower ends, but for the first one; otherwise the classes.
+        labels: the bins: for a number their lower ends, but "lowest" for the first one; otherwise the classes.
         expected: the share of the reference in each bin.
         actual: the share of the log in each bin.
         means: the means of the reference and of the log; None for classes.
@@ -66,7 +66,7 @@ def _compare_numbers(name: str, reference: Sequence[float], log: Sequence[float]
     )
     return Drift(
         name,
-        [f"<{edges[0]:.4g}", *(f"{edge:.4g}" for edge in edges)],
+        ["lowest", *(f"{edge:.4g}" for edge in edges)],
         before,
         after,
         means=(float(expected.mean()), float(actual.mean())),

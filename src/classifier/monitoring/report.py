@@ -75,6 +75,6 @@ def _chart(drift: Drift) -> str:
     if not drift.means and len(bins) > MAX_CHART_CLASSES:
         bins = sorted(bins, key=lambda item: -abs(item[2] - item[1]))[:MAX_CHART_CLASSES]
     labels, expected, actual = zip(*bins, strict=True)
-    chart = line_chart("Share of the predictions", drift.name, labels, [actual, expected])
+    chart = line_chart("Share of the predictions", drift.name, labels, [actual, expected], from_zero=True)
     text = "; the labels are the lower ends of the bins" if drift.means else ""
     return f"**{drift.name.capitalize()}:** 🟦 log, 🟧 held-out images{text}\n\n{chart}"
