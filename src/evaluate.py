@@ -23,6 +23,7 @@ from classifier.model.store import import_model, load_from_store
 from utils.cli import make_parser, run_cli
 from utils.errors import UserError
 from utils.files import atomic_output_dir, printable
+from utils.fonts import warn_about_substitutes
 from utils.tables import read_columns
 
 HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
@@ -61,6 +62,7 @@ def main(model_dir: Path, prepared_dir: Path) -> None:
         write_results(tmp_dir, predictions, metrics, metadata, class_names, test)
         write_reference(tmp_dir, class_names, held_out)
         write_plots(tmp_dir / "plots", predictions, history, val_name, class_names, test)
+    warn_about_substitutes(class_names, Path("evaluation/classes.csv"))
     accuracy, loss = metrics["val_acc"], metrics["val_loss"]
     print(f"{tag}: val_acc {accuracy:.4f}, val_loss {loss:.4f}, details in evaluation/")
 

@@ -5,7 +5,7 @@
     python src/label.py FOLDER data/raw --import export.json    # from Label Studio: stores the labels only
 
 FOLDER is the one that KEEP_IMAGES names. Reads the images and labels in it, and writes labels. The page moves labelled
-images to data/raw/<class>/. It is on 127.0.0.1 only.
+images to data/raw/<class>/ (data/raw/train/<class>/ if there is a given split). It is on 127.0.0.1 only.
 """
 
 import signal
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from classifier.labelling.app import serve_until_finished
 from classifier.labelling.label_studio import export_tasks, import_labels, labelling_config
-from classifier.labelling.moving import MoveResult, list_classes
+from classifier.labelling.moving import MoveResult, find_train_dir, list_classes
 from classifier.serving.kept_images import KeptImages
 from utils.cli import make_parser, print_warning, run_cli
 from utils.errors import UserError
@@ -43,12 +43,13 @@ def main(folder: Path, raw_dir: Path, import_file: Path | None, export_file: Pat
         print(f"  LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={printable(folder.resolve().parent)}")
         print(f"and create a project with this labelling configuration:\n  {labelling_config(class_names)}")
     if not (import_file or export_file):
+        train_dir = find_train_dir(raw_dir)
         for signum in (signal.SIGINT, signal.SIGTERM):  # uvicorn stops first, and then sends itself the signal again
             signal.signal(signum, lambda *_: None)
-        report(serve_until_finished(kept, raw_dir), folder, raw_dir, class_names)
+        report(serve_until_finished(kept, raw_dir), folder, raw_dir, train_dir, class_names)
 
 
-def report(result: MoveResult | None, folder: Path, raw_dir: Path, class_names: list[str]) -> None:
+def report(result: MoveResult | None, folder: Path, raw_dir: Path, train_dir: Path, class_names: list[str]) -> None:
     """Print what was moved and the two commands to run next.
 
     Raises:
@@ -58,7 +59,7 @@ def report(result: MoveResult | None, folder: Path, raw_dir: Path, class_names: 
         print(f"Nothing was moved. The labels are stored; {_next_command(folder, raw_dir)}")
         return
     for class_name, number in sorted(result.moved.items()):
-        print(f"{number} to {printable(raw_dir / class_name)}")
+        print(f"{number} to {printable(train_dir / class_name)}")
     if result.num_none:
         print(f"{result.num_none} are none of these, and stay in {printable(folder)}")
     if new := set(result.moved) - set(class_names):

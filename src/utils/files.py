@@ -17,9 +17,12 @@ def printable(name: str | os.PathLike[str]) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def format_list(headline: str, items: list[str]) -> str:
-    """Return the headline with the number of items, then one item per line."""
-    return f"{headline} ({len(items)}):" + "".join(f"\n  {printable(item)}" for item in items)
+def format_list(headline: str, items: list[str], max_items: int | None = None) -> str:
+    """Return the headline with the number of items, then one item per line; after `max_items`, only their number."""
+    lines = [f"{headline} ({len(items)}):", *map(printable, items[:max_items])]
+    if max_items and len(items) > max_items:
+        lines.append(f"and {len(items) - max_items} more")
+    return "\n  ".join(lines)
 
 
 def shorten_list(items: Sequence[str], max_items: int = 10) -> str:

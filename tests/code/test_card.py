@@ -118,3 +118,10 @@ def test_importing_card_imports_no_large_library() -> None:
     command = (sys.executable, "-c", code)
     modules = subprocess.run(command, cwd=ROOT / "src", check=True, capture_output=True, text=True).stdout.split()
     assert not {"numpy", "PIL", "matplotlib", "keras", "tensorflow", "bentoml", "dvc"} & set(modules)
+
+
+def test_model_card_tells_of_near_duplicates_in_two_sets() -> None:
+    sentence = "Identical files are never in two splits."
+    assert f" {sentence} " in model_card(METADATA, TAG, METRICS)
+    card = model_card({**METADATA, "data": {**METADATA["data"], "leaks": 3}}, TAG, METRICS)
+    assert "- 3 test images are near-duplicates of training images." in card and sentence not in card

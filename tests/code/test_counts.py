@@ -37,3 +37,8 @@ def test_count_warnings_of_many_classes_are_short() -> None:
 def test_count_warnings_of_a_class_without_images_are_both() -> None:
     unequal, few = count_warnings({"cat": {"test": 100}, "dog": {"test": 0}}, code_span)
     assert "`cat` has 100 times as many images as `dog`" in unequal and "images: `dog` (0)." in few
+
+
+def test_count_warnings_tell_how_many_test_images_leak() -> None:
+    (warning,) = count_warnings(counts(cat=10, dog=10), leaks=3)
+    assert warning == "3 test images are near-duplicates of training images. The accuracy for new images is lower."

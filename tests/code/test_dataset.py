@@ -22,11 +22,12 @@ from utils.parallel import Pool
 PARAMS = PrepareParams(seed=77, split=0.25, image_size=(6, 8), grayscale=False)
 CLASS_NAMES = ["Mars", "Venus"]
 PATHS = [f"{class_name}/{i}.png" for class_name in CLASS_NAMES for i in range(5)]
+LABELS = [0] * 5 + [1] * 5
 
 
 def write(folder: Path, params: PrepareParams = PARAMS, **splits: list[int]) -> list[ImageInfo]:
     """Decode all images, and write splits with these indices."""
-    dataset = ImageFolder(folder / "raw", CLASS_NAMES, PATHS)
+    dataset = ImageFolder(folder / "raw", CLASS_NAMES, PATHS, LABELS)
     with ThreadPoolExecutor(2) as executor, decode_images(Pool(executor, 2), dataset, folder, params) as decoded:
         for name, indices in splits.items():
             write_split(dataset, decoded, indices, folder / name)
@@ -100,6 +101,18 @@ def test_load_split_of_damaged_data_is_an_error_that_names_the_file(prepared: Pa
 
 
 def test_dataset_summary_counts_images_of_each_class_and_split(prepared: Path) -> None:
+    (prepared / "near_duplicates.json").write_text("[]")
     summary = dataset_summary(CLASS_NAMES, prepared)
     assert summary["classes"] == {"Mars": {"train": 4, "test": 1}, "Venus": {"train": 4, "test": 1}}
     assert len(summary["train"]["sha256"]) == 64
+    assert "leaks" not in summary
+
+
+def test_dataset_summary_counts_test_images_that_are_near_duplicates_of_training_images(prepared: Path) -> None:
+    train, test = (json.loads((prepared / name / "files.json").read_text()) for name in ("train", "test"))
+    groups = [[train[0], test[0]], [train[1], train[2]]]
+    (prepared / "near_duplicates.json").write_text(json.dumps(groups))
+    assert dataset_summary(CLASS_NAMES, prepared)["leaks"] == 1
+    (prepared / "near_duplicates.json").unlink()
+    with pytest.raises(UserError, match=r"near_duplicates\.json is missing; run `dvc repro`"):
+        dataset_summary(CLASS_NAMES, prepared)

@@ -56,8 +56,8 @@ def empty_all_but_one_class(root: Path) -> None:
 INVALID: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (shutil.rmtree, "is not a folder; run `python src/render.py"),
     "file": (lambda root: (shutil.rmtree(root), root.touch()), "is not a folder"),
-    "empty": (lambda root: (shutil.rmtree(root), root.mkdir()), "has 0 classes; at least two folders"),
-    "one_class": (lambda root: shutil.rmtree(root / "Mars"), "has 1 classes; at least two folders"),
+    "empty": (lambda root: (shutil.rmtree(root), root.mkdir()), "has 0 classes; at least two classes"),
+    "one_class": (lambda root: shutil.rmtree(root / "Mars"), "has 1 classes; at least two classes"),
     "class_without_files": (lambda root: (root / "Ceres").mkdir(), "classes without images; add images, or remove the"),
     "one_class_emptied": (empty_all_but_one_class, "(1):\n  Mars"),
     "case": (lambda root: (root / "Mars").rename(root / "venus"), "differ only in case, white space or Unicode form"),

@@ -25,14 +25,14 @@ def test_group_images_joins_identical_files_and_near_duplicates() -> None:
     grouping = group_images(infos, [0] * len(infos), PARAMS)
     a, b, c, d, e, *others = grouping.group_ids
     assert a == c and b == d and len({a, b, e, *others}) == 23
-    assert grouping.near_duplicates(infos) == [[1, 3]] and grouping.divided_labels == []
+    assert grouping.near_duplicates == [[1, 3]] and grouping.divided_labels == []
 
 
 def test_group_images_with_separate_joins_identical_files_only() -> None:
     infos = [info(0, 0), info(1, 1), info(0, 0), info(2, 1), *(info(i, i) for i in range(10, 30))]
     grouping = group_images(infos, [0] * len(infos), PARAMS.model_copy(update={"near_duplicates": "separate"}))
     assert grouping.group_ids[0] == grouping.group_ids[2] and len(set(grouping.group_ids)) == 23
-    assert grouping.near_duplicates(infos) == []
+    assert grouping.near_duplicates == []
 
 
 def test_group_images_ignores_images_of_a_single_colour() -> None:
@@ -60,3 +60,37 @@ def test_group_images_does_not_depend_on_the_order() -> None:
 @pytest.mark.parametrize(("num_images", "expected"), [(2, 1), (3, 2), (10, 7), (146, 102)])
 def test_max_group_size_is_the_training_set_or_half_of_the_class(num_images: int, expected: int) -> None:
     assert max_group_size(num_images, PARAMS) == expected
+
+
+def test_group_images_joins_given_groups_and_their_near_duplicates() -> None:
+    infos = [info(0, 0), info(1, 1), info(2, 1), info(3, 3), info(0, 0), *(info(i, i) for i in range(10, 30))]
+    groups = ["", "a", "b", "b", "c", *[""] * 20]
+    grouping = group_images(infos, [0] * len(infos), PARAMS, groups)
+    zero, a, b, also_b, copy_of_zero, *others = grouping.group_ids
+    assert a == b == also_b and zero == copy_of_zero and len({a, zero, *others}) == 22
+    assert grouping.near_duplicates == [[1, 2]] and grouping.divided_labels == []
+
+
+def test_group_images_never_divides_a_given_group() -> None:
+    """Near-duplicates connect all groups to one that is too large, so they are divided, but the groups are not."""
+    infos = [info(i, 50) for i in range(20)]
+    groups = [f"patient {i // 4}" for i in range(20)]
+    grouping = group_images(infos, [0, 1] * 10, PARAMS, groups)
+    ids = [set(grouping.group_ids[i : i + 4]) for i in range(0, 20, 4)]
+    assert all(len(group) == 1 for group in ids) and len(set().union(*ids)) == 5
+    assert grouping.divided_labels == [0, 1]
+    single = group_images([info(i, i) for i in range(8)], [0] * 8, PARAMS, ["a"] * 8)
+    assert len(set(single.group_ids)) == 1 and single.divided_labels == []
+
+
+def test_group_images_connects_groups_with_an_image_in_both_also_of_a_single_colour() -> None:
+    infos = [info(i, i) for i in range(6)]
+    infos[2] = infos[3] = info(9, 9, has_single_color=True)
+    ids = group_images(infos, [0] * 6, PARAMS, ["a", "a", "a", "b", "b", ""]).group_ids
+    assert len(set(ids[:5])) == 1 and ids[5] != ids[0]
+
+
+def test_group_images_of_a_given_split_lists_all_copies() -> None:
+    infos = [info(i, 50) for i in range(10)] + [info(20, 1), info(20, 1)]
+    grouping = group_images(infos, [0] * 12, PARAMS, is_split_given=True)
+    assert sorted(grouping.near_duplicates) == [list(range(10)), [10, 11]] and grouping.divided_labels == []

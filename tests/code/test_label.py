@@ -47,6 +47,33 @@ def test_move_labelled_moves_classes_only(folder: Path, raw_dir: Path) -> None:
     assert stay == sorted(f"{image_id}.{end}" for image_id in ids[2:] for end in ("png", "json"))
 
 
+def test_move_labelled_of_a_given_split_moves_to_the_training_images(folder: Path, raw_dir: Path) -> None:
+    dataset = make_dataset(raw_dir.parent / "split" / "Train")
+    make_dataset(raw_dir.parent / "split" / "test")
+    ids = keep(folder, 0.5, 0.5)
+    for image_id, label in zip(ids, ("Mars", "Comet"), strict=True):
+        KeptImages(folder).label(image_id, label)
+    assert move_labelled(KeptImages(folder), dataset.parent).moved == {"Mars": 1, "Comet": 1}
+    assert list_moved(dataset.parent) == [f"Train/Comet/{ids[1]}.png", f"Train/Mars/{ids[0]}.png"]
+
+
+def test_move_labelled_of_nested_folders_moves_to_the_folder_of_the_class(folder: Path, raw_dir: Path) -> None:
+    make_dataset(raw_dir / "planets")
+    (image_id,) = keep(folder, 0.5)
+    KeptImages(folder).label(image_id, "planets/Mars")
+    assert move_labelled(KeptImages(folder), raw_dir).moved == {"planets/Mars": 1}
+    assert list_moved(raw_dir) == [f"planets/Mars/{image_id}.png"]
+
+
+def test_label_of_a_dataset_with_labels_csv_is_refused_before_the_page_starts(folder: Path, raw_dir: Path) -> None:
+    keep(folder, 0.5)
+    (raw_dir / "labels.csv").write_text("file,label\nMars/1.png,Mars\nMoon/1.png,Moon\n")
+    result = run(ROOT, "src/label.py", str(folder), str(raw_dir))
+    assert_fails(result, f"label.py: {raw_dir} has a labels.csv, but label.py moves images to class folders only; use")
+    tasks = folder.parent / "tasks.json"
+    assert run(ROOT, "src/label.py", str(folder), str(raw_dir), "--export", str(tasks)).returncode == 0
+
+
 def test_move_labelled_overwrites_nothing(folder: Path, raw_dir: Path) -> None:
     same, other = keep(folder, 0.5, 0.5)
     (raw_dir / f"Mars/{same}.png").write_bytes(png(0))  # as if an earlier run had been killed

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from classifier.reporting import sections
 from support.commands import run_ok
 from support.projects import commit_all
 from support.reports import BEFORE, make_snapshot, write_results
@@ -60,3 +61,20 @@ def test_report_with_changed_images_lists_them_by_class(
         monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / ".site"))  # DVC keeps another copy of the list there
         unknown = "The changed images are not known: neither DVC's cache nor its remote has the list of BASE."
         assert unknown in make_report()
+
+
+@pytest.mark.parametrize(
+    ("added", "row"),
+    [
+        ("train/Pluto/1.jpg", "| `train/Pluto` | 0 | 1 | 1 | 0 | 0 |  |"),
+        ("photos/1.jpg", "| `photos` | 0 | 1 | 1 | 0 | 0 |  |"),
+    ],
+)
+def test_report_of_another_layout_lists_changed_images_by_folder(
+    monkeypatch: pytest.MonkeyPatch, added: str, row: str
+) -> None:
+    old = {"train/Mars/1.jpg": "a", "labels.csv": "b"}
+    hashes = {"base": old, "": {**old, added: "c"}}
+    monkeypatch.setattr(sections, "dvc_list_hashes", lambda revision="": hashes[revision])
+    text = sections.dataset_section(make_snapshot(BEFORE, "base"), make_snapshot(BEFORE, data="d1"))
+    assert "| folder | base | now |" in text and row in text and "new class" not in text

@@ -92,7 +92,9 @@ def test_split_keeps_identical_images_together_even_across_classes() -> None:
     ("contents", "labels"), [([1, 2, 3], [0, 0, 1]), ([1, 2, 3, 3, 3], [0, 0, 1, 1, 1])], ids=["one", "duplicates"]
 )
 def test_split_rejects_class_with_one_image(contents: list[object], labels: list[int]) -> None:
-    with pytest.raises(UserError, match="class 1 has too few different images for training and testing; add some"):
+    with pytest.raises(
+        UserError, match="class 1 has too few different images or groups for training and testing; add some"
+    ):
         split(contents, labels)
 
 

@@ -21,3 +21,4 @@ def write_split(prepared_dir: Path, name: str, images: np.ndarray, labels: list[
     files = [f"{class_names[label]}/{i}.png" for i, label in enumerate(labels)]
     (split_dir / "files.json").write_text(json.dumps(files))
     (prepared_dir / "labels.json").write_text(json.dumps(class_names))
+    (prepared_dir / "near_duplicates.json").write_text("[]")

@@ -6,6 +6,8 @@ from collections import Counter
 
 from classifier.data.decoder import ImageInfo
 from classifier.data.discovery import ImageFolder
+from classifier.data.given_split import validate_splits
+from classifier.data.labels_csv import LABELS_FILE
 from classifier.data.skipped import describe_skipped
 from classifier.data.split import group_by
 from utils.cli import print_warning
@@ -27,12 +29,13 @@ def validate_classes(dataset: ImageFolder) -> None:
         UserError: a check failed.
     """
     root, class_names = printable(dataset.root), dataset.class_names
-    _check_folders_are_classes(root, class_names)
-    not_empty = {path.partition("/")[0] for path in dataset.paths}
-    if empty := [_with_skipped(name, dataset) for name in class_names if name not in not_empty]:
+    if dataset.train_dir:
+        _check_folders_are_classes(root, sorted({name.partition("/")[0] for name in class_names}))
+    not_empty = set(dataset.labels)
+    if empty := [_with_skipped(name, dataset) for label, name in enumerate(class_names) if label not in not_empty]:
         raise UserError(format_list(f"{root} has classes without images; add images, or remove the folders", empty))
     if len(class_names) <= 1:
-        raise UserError(f"{root} has {len(class_names)} classes; at least two folders with images are needed")
+        raise UserError(f"{root} has {len(class_names)} classes; at least two classes with images are needed")
     counts = Counter(map(comparable_name, class_names))
     if alike := sorted((name for name in class_names if counts[comparable_name(name)] > 1), key=comparable_name):
         headline = f"{root} has class names that differ only in case, white space or Unicode form; rename or merge them"
@@ -42,6 +45,8 @@ def validate_classes(dataset: ImageFolder) -> None:
         raise UserError(format_list(headline, padded))
     if unprintable := [name for name in class_names if printable(name) != name]:
         raise UserError(format_list(f"{root} has class names that are not printable text; rename them", unprintable))
+    if dataset.splits:
+        validate_splits(root, class_names, dataset.labels, dataset.splits)
 
 
 def comparable_name(name: str) -> str:
@@ -56,7 +61,7 @@ def _check_folders_are_classes(root: str, class_names: list[str]) -> None:
     if parts and len(parts) == len(class_names):
         raise UserError(
             f"{root} has folders of splits or of another kind of dataset, not of classes ({shorten_list(parts)}); "
-            "move the images to <class>/<image>"
+            f"move the images to <class>/<image>, or list them in {LABELS_FILE}"
         )
     if parts and parts != ["train"]:  # a train is also a vehicle, and a split never comes alone
         print_warning(f"{root}: {shorten_list(parts)} will be classes, but they look like parts of a dataset")

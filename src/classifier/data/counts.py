@@ -1,4 +1,4 @@
-"""Warnings about the number of images of each class, for `prepare.py`, the model card and the report."""
+"""Warnings about numbers of images, for `prepare.py`, the model card and the report."""
 
 from collections.abc import Callable, Mapping
 
@@ -8,12 +8,15 @@ MAX_IMBALANCE = 10  # times as many images in the largest class as in the smalle
 MIN_TEST_IMAGES = 5  # one wrong prediction of fewer images changes the recall of the class by more than 20 points
 
 
-def count_warnings(counts: Mapping[str, Mapping[str, int]], quote: Callable[[str], str] = printable) -> list[str]:
-    """Return one sentence each if the classes are very unequal, and if classes have few test images.
+def count_warnings(
+    counts: Mapping[str, Mapping[str, int]], quote: Callable[[str], str] = printable, leaks: int = 0
+) -> list[str]:
+    """Return a warning each if the classes are unequal, if classes have few test images, and if test images leak.
 
     Args:
         counts: for each class, the number of its images in each split.
         quote: formats the name of a class.
+        leaks: the number of test images that are near-duplicates of training images.
     """
     totals = {name: sum(splits.values()) for name, splits in counts.items()}
     largest, smallest = max(totals, key=totals.__getitem__), min(totals, key=totals.__getitem__)
@@ -27,4 +30,8 @@ def count_warnings(counts: Mapping[str, Mapping[str, int]], quote: Callable[[str
     if few := {name: splits["test"] for name, splits in counts.items() if splits["test"] < MIN_TEST_IMAGES}:
         names = shorten_list([f"{quote(name)} ({count})" for name, count in few.items()])
         warnings.append(f"Classes with fewer than {MIN_TEST_IMAGES} test images: {names}. Their scores say little.")
+    if leaks:
+        warnings.append(
+            f"{leaks} test images are near-duplicates of training images. The accuracy for new images is lower."
+        )
     return warnings

@@ -74,28 +74,39 @@ class NearDuplicates:
         self.hashes = _difference_hashes(gray.reshape(-1, GRAY_SIZE, GRAY_SIZE))
 
     def find_groups(
-        self, is_too_large: Callable[[list[int]], bool], max_distance: int = MAX_DISTANCE
+        self,
+        is_too_large: Callable[[list[int]], bool],
+        given_ids: np.ndarray | None = None,
+        max_distance: int = MAX_DISTANCE,
     ) -> Iterator[list[int]]:
         """Yield the groups, as indices of images in ascending order. Most images are alone in their group.
 
         A group that is too large is divided by half the distance, again and again.
+
+        Args:
+            is_too_large: tells whether a group must be divided.
+            given_ids: one integer per image; images with the same integer are never divided.
+            max_distance: the number of bits in which the hashes of near-duplicates may differ.
         """
+        if given_ids is None:
+            given_ids = np.arange(len(self.hashes))
         pending = [(np.arange(len(self.hashes)), max_distance)]
         for indices, distance in pending:
-            roots = self._connect(indices, distance) if distance else indices
+            roots = self._connect(indices, given_ids[indices], distance)
             order = np.argsort(roots, kind="stable")
             starts = np.flatnonzero(np.diff(roots[order], prepend=-1))
             for group in np.split(indices[order], starts[1:]):
-                if len(group) > 1 and is_too_large(group.tolist()):
+                if distance and len(group) > 1 and is_too_large(group.tolist()):
                     pending.append((group, distance // 2))
                 else:
                     yield group.tolist()
 
-    def _connect(self, indices: np.ndarray, max_distance: int) -> np.ndarray:
+    def _connect(self, indices: np.ndarray, given_ids: np.ndarray, max_distance: int) -> np.ndarray:
         """Return the same number for connected images: the position of the first one."""
         hashes = self.hashes[indices]
-        roots = np.arange(len(indices))
-        for band in range(NUM_BANDS):
+        _, first_positions, inverse = np.unique(given_ids, return_index=True, return_inverse=True)
+        roots = first_positions[inverse]
+        for band in range(NUM_BANDS if max_distance else 0):
             order = np.lexsort(np.roll(hashes, -band, axis=1).T[::-1])  # by the band, then by the following bands
             bands = hashes[order, band]
             words = np.ascontiguousarray(np.pad(hashes[order], ((0, 0), (0, 3))).view(np.uint64).T)
@@ -109,7 +120,7 @@ class NearDuplicates:
                 is_apart = roots[first] != roots[second]
                 first, second = first[is_apart], second[is_apart]
                 is_similar = self._have_similar_colors(indices[first], indices[second])
-                roots = _merge(roots, first[is_similar], second[is_similar])
+                roots = merge_roots(roots, first[is_similar], second[is_similar])
         return roots
 
     def _have_similar_colors(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -138,7 +149,7 @@ def _difference_hashes(gray: np.ndarray) -> np.ndarray:
     return np.packbits(bands, axis=2).view(np.uint16)[:, :, 0]
 
 
-def _merge(roots: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def merge_roots(roots: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the roots after connecting pairs. The root of an image is the first image of its group."""
     while len(first):
         ends = np.sort(roots[np.stack([first, second])], axis=0)

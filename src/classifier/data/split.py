@@ -13,7 +13,12 @@ Item = TypeVar("Item")
 
 
 def split_by_content(
-    digests: list[bytes], group_ids: list[int], labels: list[int], class_names: list[str], params: PrepareParams
+    digests: list[bytes],
+    group_ids: list[int],
+    labels: list[int],
+    class_names: list[str],
+    params: PrepareParams,
+    has_given_groups: bool = False,
 ) -> dict[str, list[int]]:
     """Split the images into a training, a validation and a test set. Images of one group are always in the same set.
 
@@ -29,6 +34,8 @@ def split_by_content(
         labels: the class of each image, as an index into `class_names`.
         class_names: for the error message.
         params: the seed and the shares of the sets.
+        has_given_groups: the dataset gives groups, which may be large: then the validation set has images of each
+            class, even if that is more than its share.
 
     Returns:
         The indices of the images in "train", "validation" (unless it is empty) and "test". All are sorted by the hash,
@@ -37,36 +44,55 @@ def split_by_content(
     Raises:
         UserError: a class has too few groups.
     """
-    keys = [hashlib.sha256(struct.pack("<Q", params.seed) + digest).digest() for digest in digests]
-    groups = group_by(sorted(range(len(keys)), key=lambda i: (digests[i], labels[i])), group_ids.__getitem__)
-    groups.sort(key=lambda group: keys[group[0]])
-    # Groups with several classes come first, because the images of one class can then still fill its quota.
-    groups.sort(key=lambda group: len(_count_labels(group, labels)) == 1)
+    groups = sort_groups(digests, group_ids, labels, params)
     class_counts = Counter(labels)
 
     if params.fold:
         number, num_folds = params.fold
         test = divide_into_folds(groups, labels, class_names, num_folds)[number - 1]
     else:
-        test = _fill_quotas(groups, labels, {label: num_test_images(n, params) for label, n in class_counts.items()})
+        test_quotas = {label: num_test_images(n, params) for label, n in class_counts.items()}
+        test = choose_groups(groups, labels, test_quotas)
     num_test = Counter(labels[i] for i in test)
     for label, class_name in enumerate(class_names):
-        if not num_test[label]:  # all groups are larger than the quota
-            test.update(_smallest_group(groups, labels, label, class_counts - num_test))
-            num_test = Counter(labels[i] for i in test)
         if not 0 < num_test[label] < class_counts[label]:
-            raise UserError(f"class {class_name} has too few different images for training and testing; add some")
+            raise UserError(
+                f"class {class_name} has too few different images or groups for training and testing; add some"
+            )
 
     rest = [group for group in groups if group[0] not in test]
     validation_quotas = {label: num_validation_images(n, num_test[label], params) for label, n in class_counts.items()}
-    validation = _fill_quotas(rest, labels, validation_quotas)
-    order = sorted(range(len(keys)), key=lambda i: (keys[i], labels[i]))
+    choose_validation = choose_groups if has_given_groups else fill_quotas
+    validation = choose_validation(rest, labels, validation_quotas)
+    order = sort_images(digests, labels, params)
     splits = {
         "train": [i for i in order if i not in test and i not in validation],
         "validation": [i for i in order if i in validation],
         "test": [i for i in order if i in test],
     }
     return {name: indices for name, indices in splits.items() if indices}
+
+
+def sort_images(digests: list[bytes], labels: list[int], params: PrepareParams) -> list[int]:
+    """Return the indices of the images, sorted by SHA-256(seed + content)."""
+    keys = _content_keys(digests, params)
+    return sorted(range(len(keys)), key=lambda i: (keys[i], labels[i]))
+
+
+def sort_groups(
+    digests: list[bytes], group_ids: list[int], labels: list[int], params: PrepareParams
+) -> list[list[int]]:
+    """Return the groups as indices of images, sorted by SHA-256(seed + content) of their first image."""
+    keys = _content_keys(digests, params)
+    groups = group_by(sorted(range(len(keys)), key=lambda i: (digests[i], labels[i])), group_ids.__getitem__)
+    groups.sort(key=lambda group: keys[group[0]])
+    # Groups with several classes come first, because the images of one class can then still fill its quota.
+    groups.sort(key=lambda group: len(_count_labels(group, labels)) == 1)
+    return groups
+
+
+def _content_keys(digests: list[bytes], params: PrepareParams) -> list[bytes]:
+    return [hashlib.sha256(struct.pack("<Q", params.seed) + digest).digest() for digest in digests]
 
 
 def num_test_images(num_images: int, params: PrepareParams) -> int:
@@ -113,7 +139,19 @@ def divide_into_folds(
     return folds
 
 
-def _fill_quotas(groups: list[list[int]], labels: list[int], quotas: dict[int, int]) -> set[int]:
+def choose_groups(groups: list[list[int]], labels: list[int], quotas: dict[int, int]) -> set[int]:
+    """Choose groups by `fill_quotas`. A class whose groups are all larger than its quota gets its smallest one."""
+    chosen = fill_quotas(groups, labels, quotas)
+    class_counts = Counter(labels[i] for group in groups for i in group)
+    counts = Counter(labels[i] for i in chosen)
+    for label in sorted(quotas):
+        if quotas[label] and not counts[label]:
+            chosen.update(_smallest_group(groups, labels, label, class_counts - counts))
+            counts = Counter(labels[i] for i in chosen)
+    return chosen
+
+
+def fill_quotas(groups: list[list[int]], labels: list[int], quotas: dict[int, int]) -> set[int]:
     """Choose groups, in order, until each class has as many images as its quota."""
     remaining = Counter(quotas)
     chosen: set[int] = set()

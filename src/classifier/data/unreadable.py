@@ -5,6 +5,7 @@ from pathlib import Path
 
 from classifier.data.decoder import DecodedImages
 from classifier.data.discovery import ImageFolder
+from classifier.data.given_split import validate_splits
 from utils.cli import print_warning
 from utils.errors import UserError
 from utils.files import format_list, printable, shorten_list
@@ -23,18 +24,22 @@ def skip_unreadable(
         the dataset and the decoded images without them, and one "class/file: reason" per image that is left out.
 
     Raises:
-        UserError: a class has no other images.
+        UserError: a class has no other images, or a given split has no other training or test images.
     """
     readable = [i for i, info in enumerate(decoded.infos) if not info.error]
     errors = [(path, info.error) for path, info in zip(dataset.paths, decoded.infos, strict=True) if info.error]
     not_empty = {dataset.labels[i] for i in readable}
-    if empty := [name for label, name in enumerate(dataset.class_names) if label not in not_empty]:
-        lost = [f"{path}: {error}" for path, error in errors if path.partition("/")[0] in empty]
+    if len(not_empty) < len(dataset.class_names):
+        images = zip(dataset.paths, dataset.labels, decoded.infos, strict=True)
+        lost = [f"{path}: {info.error}" for path, label, info in images if label not in not_empty]
         headline = f"some classes in {printable(dataset.root)} have no image that can be read; fix or remove them"
         raise UserError(format_list(headline, lost))
     write_csv(folder / UNREADABLE_FILE, ("file", "reason"), ((printable(path), error) for path, error in errors))
+    selected = dataset.select(readable)
+    if selected.splits:
+        validate_splits(printable(dataset.root), selected.class_names, selected.labels, selected.splits)
     return (
-        replace(dataset, paths=[dataset.paths[i] for i in readable]),
+        selected,
         replace(
             decoded,
             infos=[decoded.infos[i] for i in readable],

@@ -2,7 +2,7 @@
 
 images.npy   uint8, (N, height, width, channels)
 labels.npy   int32, (N,), indices into the class names
-files.json   N names, "class/file"
+files.json   N names, relative to the dataset: "class/file" for example
 """
 
 import json

@@ -40,7 +40,9 @@ def model_card(metadata: dict[str, Any], tag: str, metrics: dict[str, Any] | Non
         width=width,
         channels=1 if metadata["grayscale"] else 3,
         fewest_train_images=min(counts["train"] for counts in data["classes"].values()),
-        count_warnings="".join(f"- {warning}\n" for warning in count_warnings(data["classes"], escape)),
+        count_warnings="".join(
+            f"- {warning}\n" for warning in count_warnings(data["classes"], escape, data.get("leaks", 0))
+        ),
         dataset_table=_dataset_table(data),
         hash_table=_hash_table(data),
         parameter_table=_parameter_table(metadata["parameters"]),
@@ -49,6 +51,7 @@ def model_card(metadata: dict[str, Any], tag: str, metrics: dict[str, Any] | Non
             if "validation" in data
             else "The test images were not used for training, but for validation."
         ),
+        use_of_identical_files="" if "leaks" in data else " Identical files are never in two splits.",
         results=_results(metrics) if metrics else NO_RESULTS,
     )
 

@@ -14,6 +14,7 @@ from classifier.model.predictor import MAX_BATCH_SIZE, Predictor
 from classifier.monitoring.values import logged_values
 from utils.arrays import iter_batches
 from utils.files import printable
+from utils.fonts import drawable_names
 from utils.tables import write_csv
 
 
@@ -141,14 +142,15 @@ def write_plots(
         class_names: the class names.
         test: the test split.
     """
-    actual = [class_names[i] for i in test.labels]
-    predicted = [class_names[i] for i in predictions.predicted_ids]
+    names = drawable_names(class_names)
+    actual = [names[i] for i in test.labels]
+    predicted = [names[i] for i in predictions.predicted_ids]
     confusion = metrics.confusion_matrix(test.labels, predictions.predicted_ids, len(class_names))
     folder.mkdir()
     for name, figure in (
         ("training_history", plots.get_training_plot(history, val_name)),
         ("pred_preview", plots.get_pred_preview_plot(test.images, actual, predicted, predictions.confidence)),
         ("mistakes", plots.get_mistakes_plot(test.images, actual, predicted, predictions.confidence)),
-        ("confusion_matrix", plots.get_confusion_matrix_plot(confusion, class_names)),
+        ("confusion_matrix", plots.get_confusion_matrix_plot(confusion, names)),
     ):
         plots.save_figure(figure, folder / f"{name}.png")

@@ -53,21 +53,36 @@ def list_classes(raw_dir: Path) -> list[str]:
     """Return the names of the dataset's classes, sorted.
 
     Raises:
-        UserError: the dataset is missing, or not in class folders.
+        UserError: the dataset is missing or cannot be used.
     """
-    return list_images(raw_dir).class_names
+    return list_images(raw_dir, "join").class_names
+
+
+def find_train_dir(raw_dir: Path) -> Path:
+    """Return the folder that gets the class folders of new images: `raw_dir`, or its training folder.
+
+    Raises:
+        UserError: the dataset is missing, or in labels.csv.
+    """
+    train_dir = list_images(raw_dir, "join").train_dir
+    if train_dir is None:
+        raise UserError(
+            f"{printable(raw_dir)} has a labels.csv, but label.py moves images to class folders only; use --export, "
+            "and add the images and their rows yourself"
+        )
+    return train_dir
 
 
 def move_labelled(kept: KeptImages, raw_dir: Path) -> MoveResult:
-    """Move each image that has a class to `raw_dir/<class>/<id>.<extension>`. No file is overwritten.
+    """Move each image that has a class to the folder `<class>` of the training images. No file is overwritten.
 
     An image that cannot be moved stays with its label. An image that is there already is removed from the folder.
 
     Raises:
-        UserError: the dataset is missing.
+        UserError: the dataset is missing, or in labels.csv.
         OSError: the folder of kept images cannot be read.
     """
-    class_names = set(list_classes(raw_dir))
+    train_dir, class_names = find_train_dir(raw_dir), set(list_classes(raw_dir))
     records, _ = kept.list_records()
     result = MoveResult()
     for record in records:
@@ -76,13 +91,13 @@ def move_labelled(kept: KeptImages, raw_dir: Path) -> MoveResult:
                 label = kept.read(record.id).label  # it may have changed since
                 if label is not None:
                     check_class_name(label, class_names)
-                    _move(kept, record, raw_dir / label)
+                    _move(kept, record, train_dir / label)
         except (UserError, DamagedRecordError) as error:
             result.problems.append(f"{record.file} was not moved: {error}")
         except MissingImageError:
             continue  # somebody else has moved it
         except OSError as error:
-            where = printable(error.filename or raw_dir)
+            where = printable(error.filename or train_dir)
             result.problems.append(f"{record.file} was not moved: {where}: {error.strerror}")
         else:
             result.num_none += record.is_labelled and label is None

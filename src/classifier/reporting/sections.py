@@ -132,7 +132,7 @@ def params_section(base: Snapshot, head: Snapshot) -> str:
 
 
 def dataset_section(base: Snapshot, head: Snapshot) -> str:
-    """Return a table of the images that were added, removed or changed, by class."""
+    """Return a table of the images that were added, removed or changed, by class, or by folder if these differ."""
     before, count = (
         f"{dataset.get('nfiles', 0):,} files, {dataset.get('size', 0) / 1e6:.1f} MB"
         for dataset in (base.dataset, head.dataset)
@@ -150,14 +150,20 @@ def dataset_section(base: Snapshot, head: Snapshot) -> str:
     for path in old.keys() | new.keys():
         kind = "added" if path not in old else "removed" if path not in new else "changed"
         folder = counts[path.rpartition("/")[0]]
-        folder.update(before=path in old, now=path in new)
+        folder.update(before=int(path in old), now=int(path in new))
         folder[kind] += old.get(path) != new.get(path)
+    is_by_class = counts.keys() - {""} <= {*base.class_names, *head.class_names}
     rows = [
-        (code_span(name), n["before"], n["now"], n["added"], n["removed"], n["changed"], _class_note(n))
+        (
+            code_span(name),
+            *(n[key] for key in ("before", "now", "added", "removed", "changed")),
+            _class_note(n) if is_by_class else "",
+        )
         for name, n in sorted(counts.items())
         if n["added"] or n["removed"] or n["changed"]
     ]
-    return text + collapsible_table(("class", base.name, "now", "added", "removed", "changed", ""), rows)
+    kind = "class" if is_by_class else "folder"
+    return text + collapsible_table((kind, base.name, "now", "added", "removed", "changed", ""), rows)
 
 
 def _class_note(counts: Counter[str]) -> str:
