@@ -121,6 +121,16 @@ def test_log_predictions_after_a_line_was_cut_begins_a_new_one(tmp_path: Path) -
     assert [len(line) for line in lines if not line.endswith("}")] == [10]
 
 
+def test_log_predictions_after_another_service_was_killed_in_a_line_begins_a_new_one(tmp_path: Path) -> None:
+    handler = prediction_log.DailyFileHandler(str(tmp_path / "data.log"))
+    handler.emit(logging.makeLogRecord({"msg": "first"}))
+    file = next(tmp_path.glob("*.log"))
+    with file.open("a") as other_service:
+        other_service.write('{"cut')
+    handler.emit(logging.makeLogRecord({"msg": "second"}))
+    assert file.read_text().splitlines() == ["first", '{"cut', "second"]
+
+
 def test_log_predictions_of_two_services_in_one_folder_are_all_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

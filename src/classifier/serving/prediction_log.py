@@ -2,6 +2,7 @@
 
 import errno
 import functools
+import io
 import logging
 import os
 import tempfile
@@ -84,24 +85,30 @@ class DailyFileHandler(logging.Handler):
         """Write to `filename`, with the day before its extension."""
         super().__init__()
         self._stem, self._extension = os.path.splitext(filename)  # noqa: PTH122, because the name contains dots
-        self._is_cut = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Append one line, or count it as lost."""
         line = f"{self.format(record)}\n".encode()
-        if self._is_cut:
-            line = b"\n" + line
         try:
             # Opened for each line: the file may be moved away at any time.
-            with open(self._stem + time.strftime(".%Y-%m-%d") + self._extension, "ab", buffering=0) as file:
-                num_written = file.write(line)
-                if num_written < len(line):
-                    self._is_cut = True  # the next line must not continue this one
+            with open(self._stem + time.strftime(".%Y-%m-%d") + self._extension, "a+b", buffering=0) as file:
+                if _is_cut(file):
+                    line = b"\n" + line
+                if file.write(line) < len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             count_lost_lines(1, error)
-        else:
-            self._is_cut = False
+
+
+def _is_cut(file: io.FileIO) -> bool:
+    """Return whether the last line has no end: its service was killed or had a full disk, or is still writing.
+
+    If it is still writing, the log gets an empty line, which `monitor.py` skips. A lock could block predictions.
+    """
+    if not file.seek(0, os.SEEK_END):
+        return False
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) != b"\n"
 
 
 def count_lost_lines(number: int, error: BaseException | None) -> None:
