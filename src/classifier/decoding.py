@@ -141,6 +141,8 @@ def _convert_to_8bit(image: Image.Image) -> Image.Image:
         image.info["transparency"] = tuple(value >> 8 for value in transparent)
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return _scale_to_8bit(image, transparent)
+    if image.mode == "La":  # brightness multiplied by alpha, which is the same as drawn over black
+        return image.getchannel("L")
     if image.has_transparency_data:
         return (image if image.mode == "RGBA" else image.convert("RGBA")).convert("RGBa")
     if image.mode in ("1", "P"):  # cannot be averaged

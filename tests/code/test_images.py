@@ -131,6 +131,16 @@ def test_preprocess_of_a_png_ignores_unusual_metadata(chunk: bytes) -> None:
     assert (preprocess(gray_png(8, chunk), SIZE, False) == 255).all()
 
 
+def test_preprocess_of_a_tiff_with_premultiplied_alpha_draws_it_over_black() -> None:
+    content = encode(Image.new("LA", (9, 7), (60, 100)), "TIFF")
+    start = content.index(struct.pack("<HHI", 338, 3, 1)) + 8  # ExtraSamples
+    assert content[start] == 2  # alpha that is not premultiplied
+    premultiplied = content[:start] + b"\x01" + content[start + 1 :]
+    assert Image.open(io.BytesIO(premultiplied)).mode == "La"
+    assert (preprocess(premultiplied, SIZE, False) == 60).all()
+    assert (preprocess(content, SIZE, False) == 24).all()  # 60 * 100 / 255
+
+
 def test_preprocess_draws_transparent_pixels_black() -> None:
     assert (preprocess(Image.new("RGBA", (9, 9), (255, 255, 255, 0)), SIZE, False) == 0).all()
 
