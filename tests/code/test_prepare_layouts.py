@@ -111,6 +111,13 @@ def test_prepare_with_skip_fails_if_a_class_of_a_given_split_has_no_readable_tra
     assert_fails(run(project, *PREPARE), "data/raw has classes without training images; add some to train (1):\n  cat")
 
 
+def test_prepare_with_a_given_split_and_a_fold_fails(project: Path) -> None:
+    split_into_folders(project, "test")
+    (project / "params.yaml").write_text(SMALL_PARAMS.replace("seed: 77, split", "fold: [1, 5], seed: 77, split"))
+    message = "prepare.py: the dataset has a given split, so it cannot be divided into folds; remove the split\n"
+    assert_fails(run(project, *PREPARE), message)
+
+
 def test_prepare_joins_nested_folders(project: Path) -> None:
     (project / "data/raw/dog").rename(project / "data/raw/cat/lion")
     (project / "data/raw/bird").mkdir()
