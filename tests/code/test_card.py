@@ -124,4 +124,4 @@ def test_model_card_tells_of_near_duplicates_in_two_sets() -> None:
     sentence = "Identical files are never in two splits."
     assert f" {sentence} " in model_card(METADATA, TAG, METRICS)
     card = model_card({**METADATA, "data": {**METADATA["data"], "leaks": 3}}, TAG, METRICS)
-    assert "- 3 test images are near-duplicates of training images." in card and sentence not in card
+    assert "- 3 of 9 test images are near-duplicates of training images." in card and sentence not in card

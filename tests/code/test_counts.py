@@ -41,4 +41,7 @@ def test_count_warnings_of_a_class_without_images_are_both() -> None:
 
 def test_count_warnings_tell_how_many_test_images_leak() -> None:
     (warning,) = count_warnings(counts(cat=10, dog=10), leaks=3)
-    assert warning == "3 test images are near-duplicates of training images. The accuracy for new images is lower."
+    assert (
+        warning
+        == "3 of 20 test images are near-duplicates of training images. So the accuracy for new images is lower."
+    )

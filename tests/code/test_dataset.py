@@ -110,7 +110,7 @@ def test_dataset_summary_counts_images_of_each_class_and_split(prepared: Path) -
 
 def test_dataset_summary_counts_test_images_that_are_near_duplicates_of_training_images(prepared: Path) -> None:
     train, test = (json.loads((prepared / name / "files.json").read_text()) for name in ("train", "test"))
-    groups = [[train[0], test[0]], [train[1], train[2]]]
+    groups = [[train[0], test[0]], [train[1], train[2]], [test[1], test[0]]]
     (prepared / "near_duplicates.json").write_text(json.dumps(groups))
     assert dataset_summary(CLASS_NAMES, prepared)["leaks"] == 1
     (prepared / "near_duplicates.json").unlink()

@@ -126,3 +126,13 @@ def test_read_history_returns_all_columns(tmp_path: Path) -> None:
         "val_loss": [2.0, 1.0],
         "val_accuracy": [0.25, 0.5],
     }
+
+
+def test_evaluate_draws_classes_whose_names_the_font_lacks_by_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_project(tmp_path)
+    (tmp_path / "data/prepared/labels.json").write_text(json.dumps(["dark", "火星"]))
+    run_main(tmp_path, BrightnessModel(), ["dark", "火星"])  # Matplotlib's warning would be an error
+    assert capsys.readouterr().err.endswith("evaluation/classes.csv has them: #1 is 火星\n")
+    assert "火星" in (tmp_path / "evaluation/classes.csv").read_text()

@@ -94,3 +94,18 @@ def test_group_images_of_a_given_split_lists_all_copies() -> None:
     infos = [info(i, 50) for i in range(10)] + [info(20, 1), info(20, 1)]
     grouping = group_images(infos, [0] * 12, PARAMS, is_split_given=True)
     assert sorted(grouping.near_duplicates) == [list(range(10)), [10, 11]] and grouping.divided_labels == []
+
+
+def test_group_images_divides_near_duplicates_that_connect_all_given_groups() -> None:
+    """The last image of each group is a near-duplicate of the first one of the next group."""
+    scenes = [10 * (i // 4) + i % 4 if i % 4 < 3 else 10 * (i // 4 + 1) for i in range(20)]
+    infos, groups = [info(i, scene) for i, scene in enumerate(scenes)], [f"patient {i // 4}" for i in range(20)]
+    grouping = group_images(infos, [0] * 20, PARAMS, groups)
+    assert len(set(grouping.group_ids)) == 5 and grouping.divided_labels == [0]
+    assert grouping.near_duplicates == [[3, 4], [7, 8], [11, 12], [15, 16]]
+
+
+def test_group_images_reports_no_division_that_given_groups_undo() -> None:
+    infos = [info(i, 50) for i in range(10)] + [info(i, i) for i in range(10, 12)]
+    assert group_images(infos, [0] * 12, PARAMS).divided_labels == [0]
+    assert group_images(infos, [0] * 12, PARAMS, ["a"] * 10 + ["", ""]).divided_labels == []

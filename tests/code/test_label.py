@@ -68,7 +68,7 @@ def test_move_labelled_of_nested_folders_moves_to_the_folder_of_the_class(folder
 def test_label_of_a_dataset_with_labels_csv_is_refused_before_the_page_starts(folder: Path, raw_dir: Path) -> None:
     keep(folder, 0.5)
     (raw_dir / "labels.csv").write_text("file,label\nMars/1.png,Mars\nMoon/1.png,Moon\n")
-    result = run(ROOT, "src/label.py", str(folder), str(raw_dir))
+    result = run(ROOT, "timeout", "60", "python", "src/label.py", str(folder), str(raw_dir))
     assert_fails(result, f"label.py: {raw_dir} has a labels.csv, but label.py moves images to class folders only; use")
     tasks = folder.parent / "tasks.json"
     assert run(ROOT, "src/label.py", str(folder), str(raw_dir), "--export", str(tasks)).returncode == 0

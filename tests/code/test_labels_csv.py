@@ -141,3 +141,9 @@ def test_all_bad_rows_are_named_in_one_error(root: Path) -> None:
 def test_only_the_first_of_many_bad_rows_are_named(root: Path) -> None:
     error = refusal(root, "file,label\n" + "".join(f"x{i}.jpg,cat\n" for i in range(1000)))
     assert "(1000):\n  line 2: x0.jpg" in error and error.endswith(f"\n  and {1000 - MAX_PROBLEMS} more")
+
+
+def test_labels_csv_may_have_classes_with_the_names_of_splits(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(root, f"file,label\n{ROWS}".replace("cat", "train").replace("dog", "test"))
+    validate_classes(list_images(root))
+    assert capsys.readouterr().err == ""

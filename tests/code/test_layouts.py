@@ -142,3 +142,9 @@ def test_given_split_that_cannot_be_used_is_an_error_that_names_the_problem(root
     files, message = INVALID[case]
     touch(root, *files)
     assert message in refusal(root)
+
+
+def test_folders_of_which_some_are_no_splits_are_classes(root: Path) -> None:
+    touch(root, "train/new/1.jpg", "bus/2.jpg")
+    assert "train/new is a folder inside a class folder" in refusal(root)
+    assert accept(root, "join").class_names == ["bus", "train/new"]

@@ -82,7 +82,7 @@ def test_prepare_warns_about_test_images_that_are_near_duplicates_of_training_im
     with Image.open(train / "8.png") as image:
         image.resize((96, 72)).save(test / "larger.png")
     result = run(project, *PREPARE)
-    warning = "2 test images are near-duplicates of training images. The accuracy for new images is lower."
+    warning = "2 of 12 test images are near-duplicates of training images. So the accuracy for new images is lower."
     assert result.stderr == f"prepare.py: warning: {warning}\n"
     assert "; 2 groups of near-duplicates; " in result.stdout and "12 for testing" in result.stdout
 
@@ -129,3 +129,23 @@ def test_prepare_joins_nested_folders(project: Path) -> None:
     (project / "params.yaml").write_text(SMALL_PARAMS.replace("seed: 77, split", "nested: join, seed: 77, split"))
     assert run_ok(project, *PREPARE).startswith("40 images of 3 classes, in nested folders: ")
     assert json.loads((project / "data/prepared/labels.json").read_text()) == ["bird", "cat", "cat/lion"]
+
+
+def test_prepare_with_skip_fails_if_a_given_split_has_no_readable_test_image(project: Path) -> None:
+    split_into_folders(project, "test")
+    (project / "params.yaml").write_text(SMALL_PARAMS.replace("seed: 77, split", "unreadable: skip, seed: 77, split"))
+    for path in (project / "data/raw/test").glob("*/*"):
+        path.write_text("")
+    assert_fails(run(project, *PREPARE), "prepare.py: data/raw has no test image; add some to test\n")
+
+
+def test_prepare_chooses_whole_groups_of_training_images_for_validation(project: Path) -> None:
+    rows = [
+        f"{name}/{i}.png,{name},{'test' if i < 4 else 'train'},patient {i // 4}"
+        for name in ("cat", "dog")
+        for i in range(NUM_IMAGES)
+    ]
+    (project / "data/raw/labels.csv").write_text("\n".join(["file,label,split,group", *rows]))
+    assert "split as in test, train, in 5 groups: 24 for training, 8 for" in run_ok(project, *PREPARE)
+    patients = {name: {int(Path(path).stem) // 4 for path in paths} for name, paths in read_sets(project).items()}
+    assert patients["test"] == {0} and len(patients["validation"]) == 1 and len(patients["train"]) == 3

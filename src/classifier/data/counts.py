@@ -31,7 +31,9 @@ def count_warnings(
         names = shorten_list([f"{quote(name)} ({count})" for name, count in few.items()])
         warnings.append(f"Classes with fewer than {MIN_TEST_IMAGES} test images: {names}. Their scores say little.")
     if leaks:
+        total = sum(splits["test"] for splits in counts.values())
         warnings.append(
-            f"{leaks} test images are near-duplicates of training images. The accuracy for new images is lower."
+            f"{leaks} of {total} test images are near-duplicates of training images. "
+            "So the accuracy for new images is lower."
         )
     return warnings
