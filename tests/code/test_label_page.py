@@ -71,7 +71,7 @@ def test_label_page_labels_and_moves_with_the_keyboard(open_page: Any, project: 
     ids = kept_ids(project)
     assert page.locator("#classes button").all_inner_texts() == ["1 Mars", "2 Moon"]
     expect_text(page, "#caption", "Predicted: Mars, 10.0 %.")
-    page.wait_for_function("document.getElementById('image').naturalWidth === 8")
+    sync_api.expect(page.locator("#image")).to_have_js_property("naturalWidth", 8)
     for key in "2", "1":  # without waiting: each key counts for the next image
         page.keyboard.press(key)
     expect_text(page, "#progress", "2 of 4 images have a label.")

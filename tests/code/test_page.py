@@ -86,9 +86,11 @@ def test_page_works_with_the_keyboard(page: Any) -> None:
     assert page.evaluate("document.activeElement.id") == "file"
     assert page.locator("#drop").evaluate("drop => getComputedStyle(drop).outline").endswith("solid 3px")
     # Without a screen, Chromium does not always show its file chooser: watch for the click that opens it.
-    page.evaluate("() => { document.activeElement.onclick = (event) => { window.opened = event.isTrusted; }; }")
+    page.evaluate(
+        "() => { document.activeElement.onclick = (event) => { document.body.dataset.opened = event.isTrusted; }; }"
+    )
     page.keyboard.press("Enter")
-    page.wait_for_function("window.opened")
+    sync_api.expect(page.locator("body")).to_have_attribute("data-opened", "true")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     assert "sample: Earth" in wait_for_results(page, 1)[0]
