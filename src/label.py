@@ -13,7 +13,7 @@ from pathlib import Path
 
 from classifier.labelling.app import serve_until_finished
 from classifier.labelling.label_studio import export_tasks, import_labels, labelling_config
-from classifier.labelling.moving import MoveResult, find_train_dir, list_classes
+from classifier.labelling.moving import MoveResult, get_train_dir, list_dataset
 from classifier.serving.kept_images import KeptImages
 from utils.cli import make_parser, print_warning, run_cli
 from utils.errors import UserError
@@ -28,7 +28,8 @@ def main(folder: Path, raw_dir: Path, import_file: Path | None, export_file: Pat
     """
     if not folder.is_dir():
         raise UserError(f"{printable(folder)} is not a folder; name the one that KEEP_IMAGES names")
-    kept, class_names = KeptImages(folder), list_classes(raw_dir)
+    kept, dataset = KeptImages(folder), list_dataset(raw_dir)
+    class_names = dataset.class_names
     records, problems = kept.list_records()
     for problem in problems:
         print_warning(problem)
@@ -43,7 +44,7 @@ def main(folder: Path, raw_dir: Path, import_file: Path | None, export_file: Pat
         print(f"  LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={printable(folder.resolve().parent)}")
         print(f"and create a project with this labelling configuration:\n  {labelling_config(class_names)}")
     if not (import_file or export_file):
-        train_dir = find_train_dir(raw_dir)
+        train_dir = get_train_dir(dataset)
         for signum in (signal.SIGINT, signal.SIGTERM):  # uvicorn stops first, and then sends itself the signal again
             signal.signal(signum, lambda *_: None)
         report(serve_until_finished(kept, raw_dir), folder, raw_dir, train_dir, class_names)

@@ -48,7 +48,7 @@ MAX_BATCH_FILES = 64
 MAX_CONCURRENCY = 64  # requests
 MAX_BODY_BYTES = 48 * 2**20  # of all open requests together; more of them wait
 TIMEOUT_SECONDS = 10  # BentoML keeps each request in memory for this time
-NUM_THREADS = min(8, available_cores())  # that decode
+NUM_THREADS = min(8, available_cores())  # of the pool that decodes small images
 PREDICTION_LOG_DIR = os.environ.get("PREDICTION_LOG")
 KEEP_IMAGES_DIR = os.environ.get("KEEP_IMAGES")
 

@@ -13,6 +13,7 @@ from ruamel.yaml.error import YAMLError
 from utils.errors import UserError
 
 MAX_FOLDS = 100  # of a cross-validation
+Nested = Literal["refuse", "join"]
 
 
 def _integer(low: int, high: int, **options: Any) -> Any:
@@ -57,7 +58,7 @@ class PrepareParams(Params):
     validation: float = _share(default=0.1)  # the share of the validation set; 0: the test images validate
     near_duplicates: Literal["together", "separate"] = _choice("together", "separate")
     unreadable: Literal["refuse", "skip"] = _choice("refuse", "skip")
-    nested: Literal["refuse", "join"] = _choice("refuse", "join")  # class folders in class folders
+    nested: Nested = _choice("refuse", "join")  # class folders in class folders
     fold: tuple[int, int] | None = Field(
         strict=False,
         default=None,

@@ -1,6 +1,7 @@
 """Read large arrays in parts."""
 
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 
@@ -14,3 +15,8 @@ def iter_batches(array: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
         if isinstance(array, np.memmap) and array.filename:
             array = np.memmap(array.filename, array.dtype, "r", array.offset, array.shape)
         yield np.array(array[start : start + batch_size])
+
+
+def iter_elements(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield copies of the elements of an array, read in parts as `iter_batches` does."""
+    return chain.from_iterable(iter_batches(array, 64))

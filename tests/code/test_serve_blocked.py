@@ -35,8 +35,8 @@ def test_service_with_a_blocked_decoder_is_not_ready_and_then_recovers(trained: 
     server = Server(SERVICE, ROOT, log, MODEL=str(trained / ARCHIVE_PATH), PYTHONPATH=str(tmp_path))
     try:
         block_all_threads(server)
-        wait_until(server, {503})
-        wait_until(server, {200})
+        wait_until_ready_is(server, 503)
+        wait_until_ready_is(server, 200)
         response = httpx.post(f"{server.url}/predict", files={"image": NOISE_PNG}, timeout=30)
         assert response.status_code == 200
         assert "all decoding threads are blocked; this process ends" in log.read_text()
@@ -55,12 +55,12 @@ def block_all_threads(server: Server) -> None:
         threading.Thread(target=send, daemon=True).start()
 
 
-def wait_until(server: Server, statuses: set[int]) -> None:
-    """Wait until /readyz responds with one of these statuses."""
+def wait_until_ready_is(server: Server, status: int) -> None:
+    """Wait until /readyz responds with this status."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(f"{server.url}/readyz", timeout=5).status_code in statuses:
+            if httpx.get(f"{server.url}/readyz", timeout=5).status_code == status:
                 return
         time.sleep(0.5)
-    pytest.fail(f"/readyz does not respond with {statuses}")
+    pytest.fail(f"/readyz does not respond with {status}")

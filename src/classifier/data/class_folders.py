@@ -4,11 +4,9 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from classifier.config import Nested
 from classifier.data.skipped import is_image_name, skipped_kind
-
-Nested = Literal["refuse", "join"]
 
 
 @dataclass(frozen=True)

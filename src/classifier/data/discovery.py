@@ -9,7 +9,8 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from classifier.data.class_folders import ClassFolders, Listing, Nested, find_classes, list_folder
+from classifier.config import Nested
+from classifier.data.class_folders import ClassFolders, Listing, find_classes, list_folder
 from classifier.data.given_split import SPLIT_OF_NAME, resolve_splits
 from classifier.data.labels_csv import LABELS_FILE, count_unlisted, read_labels
 from utils.errors import UserError

@@ -38,8 +38,9 @@ def nearest_centroid_accuracy(
     """
     num_values = int(np.prod(train_images.shape[1:]))
     sums = np.zeros((num_classes, num_values))
-    for i, batch in enumerate(iter_batches(train_images, batch_size)):
-        is_member = np.arange(num_classes)[:, np.newaxis] == train_labels[i * batch_size : (i + 1) * batch_size]
+    batches = (iter_batches(array, batch_size) for array in (train_images, train_labels))
+    for batch, labels in zip(*batches, strict=True):
+        is_member = np.arange(num_classes)[:, np.newaxis] == labels
         sums += is_member.astype(np.float64) @ batch.reshape(-1, num_values).astype(np.float64)
     counts = np.bincount(train_labels, minlength=num_classes)
     centroids = np.rint(sums / np.maximum(counts, 1)[:, np.newaxis])

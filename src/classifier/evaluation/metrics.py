@@ -3,13 +3,12 @@
 Sums are exact (of integers, or with `math.fsum`). Values that depend on an exponential are rounded to six decimals.
 """
 
-import itertools
 import math
 from typing import Any
 
 import numpy as np
 
-from utils.arrays import iter_batches
+from utils.arrays import iter_elements
 
 
 def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -140,7 +139,7 @@ def accuracy_by_slice(images: np.ndarray, correct: np.ndarray) -> dict[str, dict
         For each property and third: the lowest and the highest value, the accuracy, and the number of images.
     """
     brightness, object_size = np.empty(len(images)), np.empty(len(images))
-    for i, image in enumerate(itertools.chain.from_iterable(iter_batches(images, batch_size=64))):
+    for i, image in enumerate(iter_elements(images)):
         brightness[i] = image.sum(dtype=np.int64) / image.size
         peaks = image.max(axis=2)
         object_size[i] = np.count_nonzero(peaks > peaks.max() // 4) / peaks.size

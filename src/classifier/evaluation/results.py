@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,9 @@ import numpy as np
 
 from classifier.data.dataset import Split
 from classifier.evaluation import baselines, card, metrics, plots
-from classifier.model.predictor import MAX_BATCH_SIZE, Predictor
+from classifier.model.predictor import Predictor
 from classifier.monitoring.values import logged_values
-from utils.arrays import iter_batches
+from utils.arrays import iter_elements
 from utils.files import printable
 from utils.fonts import drawable_names
 from utils.tables import write_csv
@@ -114,7 +113,7 @@ def write_reference(folder: Path, class_names: list[str], held_out: list[tuple[S
         logged_values(image, class_names[i], float(confidence), float(novelty))
         for split, predictions in held_out
         for image, i, confidence, novelty in zip(
-            chain.from_iterable(iter_batches(split.images, MAX_BATCH_SIZE)),
+            iter_elements(split.images),
             predictions.predicted_ids,
             predictions.confidence,
             predictions.novelty,

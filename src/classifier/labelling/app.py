@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from classifier.decoding import open_image
 from classifier.images import preprocess
-from classifier.labelling.moving import MoveResult, check_class_name, list_classes, move_labelled
+from classifier.labelling.moving import MoveResult, check_class_name, list_dataset, move_labelled
 from classifier.serving.keeping import LabelRequest, label_errors, read_json
 from classifier.serving.kept_images import KeptImages
 from classifier.serving.middleware import SECURITY_HEADERS
@@ -89,7 +89,7 @@ class LabelApp:
         with label_errors():
             records, problems = self.kept.list_records()
         images = [{"id": record.id, **record.model_dump(mode="json", exclude_unset=True)} for record in records]
-        classes = list_classes(self.raw_dir)
+        classes = list_dataset(self.raw_dir).class_names
         labels = sorted({record.label for record in records if record.label is not None} - set(classes))
         body = {"images": images, "classes": classes + labels, "problems": problems, "target": printable(self.raw_dir)}
         return JSONResponse(body)
@@ -119,7 +119,7 @@ class LabelApp:
                 self.kept.unlabel(body.image)
                 return
             if body.label is not None:
-                check_class_name(body.label, list_classes(self.raw_dir))
+                check_class_name(body.label, list_dataset(self.raw_dir).class_names)
             self.kept.label(body.image, body.label)
 
     async def move(self, request: Request) -> Response:

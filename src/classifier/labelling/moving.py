@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from classifier.data.checks import comparable_name
-from classifier.data.discovery import list_images
+from classifier.data.discovery import ImageFolder, list_images
 from classifier.serving.kept_images import KeptImages
 from classifier.serving.records import DamagedRecordError, MissingImageError, Record
 from utils.errors import UserError
@@ -49,28 +49,27 @@ def check_class_name(name: str, class_names: Iterable[str]) -> None:
             raise UserError(f'"{shown}" differs from the class "{other}" only in case, white space or Unicode form')
 
 
-def list_classes(raw_dir: Path) -> list[str]:
-    """Return the names of the dataset's classes, sorted.
+def list_dataset(raw_dir: Path) -> ImageFolder:
+    """Return the images and the classes of the dataset, also those of nested folders.
 
     Raises:
         UserError: the dataset is missing or cannot be used.
     """
-    return list_images(raw_dir, "join").class_names
+    return list_images(raw_dir, "join")
 
 
-def find_train_dir(raw_dir: Path) -> Path:
-    """Return the folder that gets the class folders of new images: `raw_dir`, or its training folder.
+def get_train_dir(dataset: ImageFolder) -> Path:
+    """Return the folder that gets the class folders of new images: that of the dataset, or its training folder.
 
     Raises:
-        UserError: the dataset is missing, or in labels.csv.
+        UserError: the classes are in labels.csv.
     """
-    train_dir = list_images(raw_dir, "join").train_dir
-    if train_dir is None:
+    if dataset.train_dir is None:
         raise UserError(
-            f"{printable(raw_dir)} has a labels.csv, but label.py moves images to class folders only; use --export, "
-            "and add the images and their rows yourself"
+            f"{printable(dataset.root)} has a labels.csv, but label.py moves images to class folders only; "
+            "use --export, and add the images and their rows yourself"
         )
-    return train_dir
+    return dataset.train_dir
 
 
 def move_labelled(kept: KeptImages, raw_dir: Path) -> MoveResult:
@@ -82,7 +81,8 @@ def move_labelled(kept: KeptImages, raw_dir: Path) -> MoveResult:
         UserError: the dataset is missing, or in labels.csv.
         OSError: the folder of kept images cannot be read.
     """
-    train_dir, class_names = find_train_dir(raw_dir), set(list_classes(raw_dir))
+    dataset = list_dataset(raw_dir)
+    train_dir, class_names = get_train_dir(dataset), set(dataset.class_names)
     records, _ = kept.list_records()
     result = MoveResult()
     for record in records:

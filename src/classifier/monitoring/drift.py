@@ -9,9 +9,10 @@ import numpy as np
 from scipy.stats import chi2_contingency, ks_2samp
 
 from classifier.monitoring.log import Values
+from classifier.monitoring.values import NUMBERS
 
 MIN_PREDICTIONS = 100  # with fewer, only large changes can be noticed
-NUM_TESTS = 5
+NUM_TESTS = len(NUMBERS) + 1  # and the classes
 ALARM_LEVEL = 0.01 / NUM_TESTS  # Bonferroni: at most 1 % of reports give a false alarm
 NUM_BINS = 10
 MIN_EXPECTED = 5  # images of a class in each sample; rarer classes are one class for the test (Cochran 1954)
