@@ -30,14 +30,14 @@ from starlette.responses import JSONResponse, Response
 from classifier.model import store
 from classifier.model.predictor import MAX_BATCH_SIZE, Predictor, default_archive_path
 from classifier.serving.batcher import Batcher
-from classifier.serving.decoding_pool import DecodingPool, decode_if_small
+from classifier.serving.decoding_pool import DecodingPool, decode, decode_if_small
 from classifier.serving.keeping import check_keep_folder, images_not_kept, keep_uncertain, label_route
 from classifier.serving.middleware import RouteAllowlistMiddleware
 from classifier.serving.openapi import describe_api
 from classifier.serving.page import render_page
 from classifier.serving.prediction_log import check_log_folder, log_predictions, lost_lines
 from classifier.serving.schemas import BatchPredictionResponse, ImageBatchUpload, ImageUpload, PredictionResponse
-from classifier.serving.uploads import BodyBudget, Upload, UploadError, error_response, read_uploads
+from classifier.serving.uploads import BodyBudget, Upload, UploadError, error_response, read_uploads, time_limit
 from utils.errors import UserError
 from utils.files import printable
 from utils.parallel import available_cores
@@ -47,7 +47,7 @@ REQUIREMENTS = SRC_DIR / "classifier" / "serving" / "requirements.txt"
 MAX_BATCH_FILES = 64
 MAX_CONCURRENCY = 64  # requests
 MAX_BODY_BYTES = 48 * 2**20  # of all open requests together; more of them wait
-TIMEOUT_SECONDS = 10  # BentoML keeps each request in memory for this time
+TIMEOUT_SECONDS = 10
 NUM_THREADS = min(8, available_cores())  # of the pool that decodes small images
 PREDICTION_LOG_DIR = os.environ.get("PREDICTION_LOG")
 KEEP_IMAGES_DIR = os.environ.get("KEEP_IMAGES")
@@ -100,7 +100,7 @@ class Service(bentoml.Service):
     # Not `requirements_file`, which accepts only files below the current folder.
     image=bentoml.images.Image(python_requirements=REQUIREMENTS.read_text("utf-8"), lock_python_packages=False),
     envs=[{"name": "BENTOML_DO_NOT_TRACK", "value": "True"}],
-    traffic={"timeout": TIMEOUT_SECONDS, "max_concurrency": MAX_CONCURRENCY},
+    traffic={"timeout": TIMEOUT_SECONDS + 5, "max_concurrency": MAX_CONCURRENCY},
 )
 class CelestialBodiesClassifierService:
     """Predicts the class of an image."""
@@ -156,7 +156,7 @@ class CelestialBodiesClassifierService:
 
     async def _predict_uploads(self, request: Request, field: str, max_files: int) -> list[dict[str, Any]]:
         """Return the predictions for the images in one field of a form, and record them."""
-        async with self.body_budget.reserve(request):
+        async with time_limit(TIMEOUT_SECONDS), self.body_budget.reserve(request):
             uploads = await read_uploads(request, field, max_files)
             images = await self._preprocess(uploads)
             predictions = await self.batcher.predict(images)
@@ -168,7 +168,7 @@ class CelestialBodiesClassifierService:
                 log_predictions(PREDICTION_LOG_DIR, MODEL_TAG, images, predictions)
             if KEEP_IMAGES_DIR:
                 arguments = KEEP_IMAGES_DIR, MODEL_TAG, [upload.content for upload in uploads], predictions
-                await asyncio.get_running_loop().run_in_executor(self.executor, keep_uncertain, *arguments)
+                await self.executor.run(keep_uncertain, *arguments)
             return predictions
 
     async def _preprocess(self, uploads: list[Upload]) -> np.ndarray:
@@ -193,6 +193,6 @@ class CelestialBodiesClassifierService:
 
     async def _decode(self, content: bytes) -> np.ndarray:
         """Return the model input for one image. Large images are decoded one at a time, which bounds the memory."""
-        loop, preprocess = asyncio.get_running_loop(), self.predictor.preprocess
-        image = await loop.run_in_executor(self.executor, decode_if_small, preprocess, content)
-        return await loop.run_in_executor(self.large_executor, preprocess, content) if image is None else image
+        preprocess = self.predictor.preprocess
+        image = await self.executor.run(decode_if_small, preprocess, content)
+        return await self.large_executor.run(decode, preprocess, content) if image is None else image

@@ -1,13 +1,18 @@
-"""classifier.serving.decoding_pool: blocked threads are noticed, and large images are recognised."""
+"""classifier.serving.decoding_pool: blocked threads are noticed, large images recognised, and none stays in memory."""
 
+import asyncio
+import contextlib
 import subprocess
 import sys
 import threading
+import weakref
+from typing import Never
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from classifier.serving.decoding_pool import DecodingPool, decode_if_small
+from classifier.serving.decoding_pool import DecodingPool, decode, decode_if_small
 from support.commands import ROOT
 from support.images import encode
 
@@ -46,6 +51,42 @@ def test_blocked_seconds_counts_only_while_no_thread_is_free() -> None:
     first.result()
     second.result()
     assert pool.blocked_seconds() == 0
+
+
+def test_run_cancelled_while_it_waits_does_not_keep_its_argument() -> None:
+    end = threading.Event()
+
+    async def run() -> None:
+        pool = DecodingPool(1, max_blocked_seconds=600)
+        blocked = asyncio.create_task(pool.run(end.wait))
+        image, calls = np.zeros(1), []
+        reference = weakref.ref(image)
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(pool.run(calls.append, image), 0.1)
+            del image
+            assert reference() is None
+        finally:
+            end.set()
+        await blocked
+        assert await pool.run(len, "abc") == 3
+        assert calls == []
+
+    asyncio.run(run())
+
+
+def test_decode_unreadable_image_raises_an_error_that_does_not_keep_it() -> None:
+    references = []
+
+    def preprocess(_: bytes) -> Never:
+        image = np.zeros(1)
+        references.append(weakref.ref(image))
+        raise ValueError("not a readable image: the reason") from OSError()
+
+    with pytest.raises(ValueError, match=r"^not a readable image: the reason$") as raised:
+        decode(preprocess, b"")
+    assert isinstance(raised.value, ValueError)
+    assert references[0]() is None
 
 
 @pytest.mark.parametrize(

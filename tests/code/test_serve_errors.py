@@ -13,14 +13,17 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from classifier.serving.uploads import MAX_REQUEST_BYTES
+from support.images import encode
 from support.server import Server
 from support.serving import NOISE_PNG, assert_error, assert_same_prediction, predict_with_keras
 
 pytestmark = pytest.mark.slow
 FORM = {"Content-Type": "multipart/form-data; boundary=x"}
 FILE_HEADER = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+MAX_MEMORY_MB = 1.5 * 2**30 / 1e6  # as stated in .github/DEPLOYMENT.md
 
 
 @pytest.fixture(scope="module")
@@ -163,4 +166,25 @@ def test_service_with_64_open_requests_responds_429_and_then_504(server: Server)
             assert_error(response, 429)
             assert [client.get(path).status_code for path in ("/", "/livez", "/readyz", "/metrics")] == [200] * 4
         timeout = read_response(connections[0])
-        assert b" 504 " in timeout and b'{"error":' in timeout
+        assert b" 504 " in timeout and b'{"error":"the request took longer than 10 seconds' in timeout
+
+
+def test_predict_batch_with_64_large_unreadable_images_keeps_none_of_them_in_memory(server: Server) -> None:
+    png = encode(Image.new("RGB", (7900, 7900)), "PNG")[:-200]  # 180 kB, and 240 MiB while it is decoded
+    largest = 0.0
+
+    async def watch_memory() -> None:
+        nonlocal largest
+        while True:
+            largest = max(largest, server.memory_mb)
+            await asyncio.sleep(0.1)
+
+    async def send_batch() -> None:
+        watch = asyncio.create_task(watch_memory())
+        async with httpx.AsyncClient(base_url=server.url, timeout=60) as session:
+            response = await session.post("/predict_batch", files=[("images", png)] * 64)
+            assert response.status_code in (400, 504)  # it may take longer than the time limit
+        watch.cancel()
+
+    asyncio.run(send_batch())
+    assert largest < MAX_MEMORY_MB

@@ -19,6 +19,7 @@ from classifier.serving.uploads import (
     UploadError,
     error_response,
     read_uploads,
+    time_limit,
 )
 from support.serving import send
 
@@ -112,6 +113,17 @@ def test_read_uploads_with_a_client_that_disconnects_raises_upload_error() -> No
     with pytest.raises(UploadError) as error:
         asyncio.run(read_uploads(Request(scope, receive), "image", 1))
     assert (error.value.status_code, error.value.detail) == (400, "the client disconnected")
+
+
+def test_time_limit_cancels_the_block_and_raises_upload_error() -> None:
+    async def wait() -> None:
+        async with time_limit(0.1):
+            await asyncio.Event().wait()
+
+    with pytest.raises(UploadError) as error:
+        asyncio.run(wait())
+    assert error.value.status_code == 504
+    assert error.value.detail == "the request took longer than 0.1 seconds; try again later"
 
 
 def test_error_response_has_status_headers_and_one_json_field() -> None:

@@ -1,5 +1,6 @@
 """Threads that decode images: the process ends if all of them are blocked. Large images are decoded one at a time."""
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -20,7 +21,7 @@ logger = logging.getLogger("bentoml.decoding_pool")  # a child of the logger tha
 
 
 class DecodingPool(ThreadPoolExecutor):
-    """A thread pool that notices when all its threads are blocked."""
+    """A thread pool that notices when all its threads are blocked. Its coroutines are for one event loop."""
 
     def __init__(self, num_threads: int, max_blocked_seconds: float) -> None:
         """Start to watch.
@@ -32,11 +33,24 @@ class DecodingPool(ThreadPoolExecutor):
         """
         super().__init__(num_threads)
         self.num_threads = num_threads
+        self.free_threads = asyncio.Semaphore(num_threads)
         self.max_blocked_seconds = max_blocked_seconds
         self.num_running = 0
         self.last_change = time.monotonic()
         self.lock = threading.Lock()
         threading.Thread(target=self._watch, daemon=True).start()
+
+    async def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a function in a thread, and return its result.
+
+        A call waits here for a free thread, not in the executor's queue, which would keep the arguments of a cancelled
+        call: the images of requests that timed out.
+        """
+        loop = asyncio.get_running_loop()
+        await self.free_threads.acquire()
+        future = self.submit(function, *args)
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self.free_threads.release))
+        return await asyncio.wrap_future(future)
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Call a function in a thread."""
@@ -66,9 +80,22 @@ class DecodingPool(ThreadPoolExecutor):
         os._exit(1)
 
 
+def decode(preprocess: Callable[[bytes], Any], content: bytes) -> Any:
+    """Return what `preprocess` returns.
+
+    Raises:
+        ValueError: the image cannot be read. Unlike the error of `preprocess`, this one does not keep it in memory.
+    """
+    try:
+        return preprocess(content)
+    except ValueError as error:
+        message = str(error)
+    raise ValueError(message)
+
+
 def decode_if_small(preprocess: Callable[[bytes], Any], content: bytes) -> Any:
-    """Return what `preprocess` returns, or None if decoding may need more than LARGE_BYTES, by the header."""
-    return None if is_large(content) else preprocess(content)
+    """Return what `decode` returns, or None if decoding may need more than LARGE_BYTES, by the header."""
+    return None if is_large(content) else decode(preprocess, content)
 
 
 def is_large(content: bytes) -> bool:

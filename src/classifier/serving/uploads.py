@@ -24,7 +24,7 @@ EXTENDED_FILENAME = re.compile(rb"(?i);\s*filename\*\s*=\s*[\w-]+'[\w-]*'([^;]*)
 
 
 class UploadError(HTTPException):
-    """A request that the client has to change. `detail` is the message."""
+    """A request that cannot be answered. `detail` is the message."""
 
 
 class Upload(NamedTuple):
@@ -60,6 +60,20 @@ class BodyBudget:
         finally:
             self.free_bytes += num_bytes
             self.released.set()
+
+
+@asynccontextmanager
+async def time_limit(seconds: float) -> AsyncIterator[None]:
+    """Cancel the block after a time. BentoML's own limit keeps the images in memory until the next garbage collection.
+
+    Raises:
+        UploadError: the block took longer.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise UploadError(504, f"the request took longer than {seconds} seconds; try again later") from None
 
 
 async def read_uploads(request: Request, field: str, max_files: int) -> list[Upload]:
