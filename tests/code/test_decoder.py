@@ -110,4 +110,4 @@ def test_make_chunks_covers_all_images_in_balanced_chunks(num_images: int, num_w
     sizes = {len(chunk.paths) for chunk in chunks[:-1]}
     assert len(sizes) <= 1 and max(len(chunk.paths) for chunk in chunks) <= MAX_CHUNK_IMAGES
     if image_bytes == 32 * 32 * 3 and num_images > 100:
-        assert len(chunks) % num_workers == 0
+        assert len(chunks) >= 7 * num_workers

@@ -24,6 +24,7 @@ from utils.parallel import Pool
 
 MAX_CHUNK_IMAGES = 256
 MAX_CHUNK_BYTES = 2**22  # of pixels, in each worker
+MIN_CHUNKS_PER_WORKER = 8  # because some images take longer than others
 MAX_NOISE = 3  # of 255: an image whose values differ by no more has a single colour
 
 
@@ -106,9 +107,9 @@ def decode_images(pool: Pool, dataset: ImageFolder, folder: Path, params: Prepar
 
 
 def make_chunks(paths: list[str], image_bytes: int, num_workers: int) -> list[Chunk]:
-    """Divide the images into chunks of equal size, so that all workers finish at the same time."""
+    """Divide the images into chunks of equal size, so that all workers finish at about the same time."""
     max_size = max(1, min(MAX_CHUNK_IMAGES, MAX_CHUNK_BYTES // image_bytes))
-    chunks_per_worker = math.ceil(len(paths) / (max_size * num_workers))
+    chunks_per_worker = max(MIN_CHUNKS_PER_WORKER, math.ceil(len(paths) / (max_size * num_workers)))
     size = math.ceil(len(paths) / (chunks_per_worker * num_workers))
     return [Chunk(i * image_bytes, paths[i : i + size]) for i in range(0, len(paths), size)]
 
