@@ -12,11 +12,10 @@ import yaml
 import train
 from classifier.config import TrainParams
 from classifier.model import store
-from classifier.model.archive import read_archive
+from classifier.model.archive import archive_name, read_archive
 from classifier.model.backbone import checkpoint
 from support.checkpoints import NUM_FEATURES, install_weights, narrow_weights
 from support.datasets import constant_images, write_split
-from support.projects import ARCHIVE_PATH
 from utils.errors import UserError
 
 pytestmark = pytest.mark.slow  # imports TensorFlow
@@ -76,12 +75,13 @@ def changed_layers(model: Any) -> set[str]:
 def test_main_with_backbone_saves_one_model_that_names_the_backbone(prepared_dir: Path) -> None:
     Path("params.yaml").write_text(TEXT.format("efficientnet-lite0, unfreeze: 1"))
     train.main(prepared_dir, Path("model"))
-    metadata = yaml.safe_load(read_archive(Path(ARCHIVE_PATH))["model.yaml"])["metadata"]
+    archive = Path("model") / archive_name()  # this folder has no dvc.yaml, so not the name of the project
+    metadata = yaml.safe_load(read_archive(archive)["model.yaml"])["metadata"]
     assert metadata["backbone"] == checkpoint.DESCRIPTION and metadata["parameters"]["unfreeze"] == 1
     assert "pretrained on ImageNet-1k" in metadata["model_card"]
-    _, model = store.load_model(Path(ARCHIVE_PATH))
+    _, model = store.load_model(archive)
     assert model.input_shape == (None, *SHAPE) and model.output_shape == (None, 2)
-    assert sorted(path.name for path in Path("model").iterdir()) == [Path(ARCHIVE_PATH).name, "history.csv"]
+    assert sorted(path.name for path in Path("model").iterdir()) == [archive.name, "history.csv"]
 
 
 def test_train_with_backbone_trains_only_the_head(transfer: Any, prepared_dir: Path) -> None:
