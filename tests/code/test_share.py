@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from support.commands import ROOT, assert_fails, run, run_ok
-from support.projects import ARCHIVE_PATH, GIT
+from support.commands import assert_fails, run, run_ok
+from support.projects import ARCHIVE_PATH, GIT, copy_dvc_settings
 from support.s3 import S3_KEYS, s3_server
 
 pytestmark = pytest.mark.slow
@@ -21,9 +21,9 @@ ARTIFACT = Path(ARCHIVE_PATH).name.removesuffix("_model.bentomodel")
 
 @pytest.fixture
 def my_clone(tmp_path: Path, trained: Path) -> Path:
-    """A clone with all data, and with this project's DVC settings."""
+    """A clone with all data, and with the DVC settings of a new clone."""
     folder = clone(trained, tmp_path / "mine")
-    shutil.copy(ROOT / ".dvc/config", folder / ".dvc/config")
+    copy_dvc_settings(folder)
     subprocess.run((*GIT, "commit", "-qam", "settings"), cwd=folder, check=True)
     shutil.copytree(trained / ".dvc/cache", folder / ".dvc/cache")
     return folder

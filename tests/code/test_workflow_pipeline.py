@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.commands import ROOT, run, run_ok
-from support.projects import commit_all
+from support.projects import commit_all, copy_dvc_settings
 from support.s3 import s3_server
 from support.workflows import CHECK, GET_IMAGES, HAS_REMOTE, IS_PUSH_WITH_REMOTE, PUSH, TEST, read_steps
 
@@ -24,7 +24,8 @@ def upstream(tmp_path: Path, trained: Path) -> Path:
     run_ok(tmp_path, "git", "clone", "-q", str(trained), str(folder))
     for name in (".ci", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in (".dvc/config", ".dvc/.gitignore", ".gitignore", ".pytest.ini", "requirements-freeze.txt"):
+    copy_dvc_settings(folder)
+    for name in (".dvc/.gitignore", ".gitignore", ".pytest.ini", "requirements-freeze.txt"):
         shutil.copy(ROOT / name, folder / name)
     commit_all(folder, "workflow")
     return folder

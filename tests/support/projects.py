@@ -15,6 +15,10 @@ GIT = ("git", "-c", "user.name=Test", "-c", "user.email=test@example.invalid")
 ARCHIVE_PATH = f"model/{archive_name(ROOT)}"
 SAMPLE_PARAMS = Path(__file__).with_name("sample_params.yaml")  # those of this project, whatever params.yaml says
 SAMPLE_HASH = "f5bb8a3bda380d6ec977082c0eea995f.dir"  # of the sample dataset, as DVC computes it
+REMOTE = """\
+['remote "storage"']
+    url = ../../celestial-bodies-storage
+"""
 SMALL_PARAMS = """\
 prepare: {seed: 77, split: 0.25, image_size: [24, 20], grayscale: false}
 train: {seed: 77, lr: 0.003, epochs: 3, batch_size: 14, conv_size: 8, dense_size: 32, output_classes: 11}
@@ -42,6 +46,12 @@ def make_cats_and_dogs(folder: Path, num_images: int, save: Callable[[Path, np.r
         for i in range(num_images):
             save(class_folder / str(i), rng)
     return project
+
+
+def copy_dvc_settings(project: Path) -> None:
+    """Copy this project's DVC settings, but with the remote of a new clone: the user may have set another one."""
+    settings = (ROOT / ".dvc/config").read_text().partition("['remote ")[0]
+    (project / ".dvc/config").write_text(settings + REMOTE)
 
 
 def has_results(project: Path) -> bool:
