@@ -5,11 +5,11 @@
 
 Run `dvc repro` first. The report begins with the quality gates (the section `evaluate` of params.yaml). Then it says
 whether the results that HEAD contains come out again: to the byte, in effect (the same inputs and test images, no
-significant difference), or not. `--verify` prints only this, and exits with status 1 if a gate failed, or if the
-results do not come out again. The default revision is HEAD.
+significant difference), or not; nor are they if inputs have changed since `dvc repro` ran. `--verify` prints only this,
+and exits with status 1 if a gate failed, or if the results do not come out again. The default revision is HEAD.
 
-All data comes from the workspace and from Git, except the names of changed images: these come from the DVC cache or the
-remote.
+All data comes from the workspace and from Git, except what `dvc status` tells and the names of changed images: these
+come from the DVC cache or the remote.
 """
 
 from classifier.config import EvaluateParams, load_params
@@ -26,7 +26,12 @@ from classifier.reporting.sections import (
     reproduction_section,
     summary_section,
 )
-from classifier.reporting.snapshot import list_changed_files, load_snapshot, load_snapshot_from_git
+from classifier.reporting.snapshot import (
+    dvc_list_stale_inputs,
+    list_changed_files,
+    load_snapshot,
+    load_snapshot_from_git,
+)
 from classifier.reporting.statistics import compare_predictions
 from utils.cli import make_parser, run_cli
 from utils.errors import UserError
@@ -37,7 +42,7 @@ def main(revision: str, verify: bool) -> int:
     """Print the report, or with `verify` only the verdict and the quality gates; return the exit status."""
     params = load_params(EvaluateParams)
     committed, base, head = load_snapshot_from_git("HEAD"), load_snapshot_from_git(revision), load_snapshot()
-    verdict = judge_reproduction(committed, head, list_changed_files())
+    verdict = judge_reproduction(committed, head, list_changed_files(), dvc_list_stale_inputs())
     comparison = compare_predictions(base, head)
     gates = check_gates(params, head, comparison)
     if verify:

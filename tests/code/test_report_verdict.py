@@ -1,5 +1,6 @@
 """The verdict of the report: reproduced to the byte, in effect, or not."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import yaml
 from classifier.reporting.reproduction import Level, judge_reproduction, stage_inputs
 from classifier.reporting.sections import describe_verdict, reproduction_section
 from classifier.reporting.snapshot import Snapshot
-from support.commands import ROOT, run
+from support.commands import ROOT, run, run_ok
 from support.projects import commit_all
 from support.reports import make_predictions, make_snapshot, write_results
 from utils.files import printable
@@ -82,6 +83,11 @@ def test_judge_reproduction_with_parameters_that_were_not_run_fails() -> None:
     assert (verdict.level, verdict.changed) == (Level.NONE, ("params.yaml: train.lr",))
 
 
+def test_judge_reproduction_with_inputs_that_changed_since_the_run_fails() -> None:
+    verdict = judge_reproduction(COMMITTED, replace(COMMITTED, name="now"), [], ["data/raw"])
+    assert (verdict.level, verdict.changed) == (Level.NONE, ("data/raw",))
+
+
 def test_stage_inputs_lists_commands_parameters_and_hashes_but_no_results() -> None:
     inputs = stage_inputs(COMMITTED.lock)
     assert list(inputs) == [
@@ -133,6 +139,12 @@ def test_reproduction_section_is_one_line(new: Snapshot, start: str) -> None:
     assert "\n" not in section
 
 
+def verify(folder: Path) -> tuple[int, str]:
+    """Return the exit status of `report.py --verify` and what it prints."""
+    result = run(folder, str(ROOT / "src/report.py"), "--verify")
+    return result.returncode, result.stdout
+
+
 def test_verify_exits_with_1_only_if_the_results_are_not_reproduced(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     (tmp_path / "src/train.py").write_text("")
@@ -140,17 +152,13 @@ def test_verify_exits_with_1_only_if_the_results_are_not_reproduced(tmp_path: Pa
     assert run(tmp_path, "git", "init", "-q").returncode == 0
     commit_all(tmp_path, "results")
 
-    def verify() -> tuple[int, str]:
-        result = run(tmp_path, str(ROOT / "src/report.py"), "--verify")
-        return result.returncode, result.stdout
-
     (tmp_path / "report.md").write_text("untracked")
-    assert verify()[0] == 0 and verify()[1].startswith("Reproduced to the byte: all")
+    assert verify(tmp_path)[0] == 0 and verify(tmp_path)[1].startswith("Reproduced to the byte: all")
     write_results(tmp_path, make_result())
     run(tmp_path, "git", "add", "dvc.lock")  # as DVC's autostage does
-    assert verify()[0] == 0 and verify()[1].startswith("Reproduced in effect: the files")
+    assert verify(tmp_path)[0] == 0 and verify(tmp_path)[1].startswith("Reproduced in effect: the files")
     write_results(tmp_path, make_result(num_wrong=30))
-    status, text = verify()
+    status, text = verify(tmp_path)
     assert status == 1 and text.startswith("Not reproduced: the accuracy differs by more than 0.02")
     assert "\nRun `dvc repro` and commit the result. Changed: dvc.lock, evaluation/metrics.json, " in text
     assert "report.md" not in text and len(text.splitlines()) == 2
@@ -160,5 +168,30 @@ def test_verify_exits_with_1_only_if_the_results_are_not_reproduced(tmp_path: Pa
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"train": {"lr": 1, "epochs": 3, "image_size": [32, 32]}}))
     commit_all(tmp_path, "parameters without results")
     write_results(tmp_path, make_result(lr=1))
-    status, text = verify()
+    status, text = verify(tmp_path)
     assert status == 1 and "Changed: params.yaml: train.lr, dvc.lock, " in text
+
+
+@pytest.mark.slow
+def test_verify_without_dvc_repro_after_a_committed_change_names_it_and_exits_with_1(
+    trained: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "project"
+    shutil.copytree(trained, folder)
+    assert verify(folder)[1].startswith("Reproduced to the byte: ")
+    params = folder / "params.yaml"
+    for path, change, named in (
+        (params, params.read_text().replace("lr: 0.003", "lr: 0.004"), "params.yaml: train"),
+        (folder / "src/train.py", "# another program\n", "src/train.py"),
+    ):
+        path.write_text(change)
+        commit_all(folder, "a change without its results")
+        status, text = verify(folder)
+        assert status == 1 and text.startswith("Not reproduced: the committed dvc.lock belongs to other inputs")
+        assert f"\nRun `dvc repro` and commit the result. Changed: {named}." in text
+        run_ok(folder, "git", "reset", "-q", "--hard", "HEAD^")
+    images = folder / "data/raw"
+    shutil.rmtree(images / "Mars")
+    assert verify(folder)[1].endswith("Changed: data/raw.\n")
+    shutil.rmtree(images)  # as in a clone without images
+    assert verify(folder)[0] == 0

@@ -34,7 +34,9 @@ class Verdict:
     changed: tuple[str, ...] = ()
 
 
-def judge_reproduction(committed: Snapshot, new: Snapshot, changed_files: Iterable[str]) -> Verdict:
+def judge_reproduction(
+    committed: Snapshot, new: Snapshot, changed_files: Iterable[str], stale_inputs: Iterable[str] = ()
+) -> Verdict:
     """Compare the committed results with the new ones in the workspace, after `dvc repro`.
 
     The results are reproduced to the byte if no file that the commit contains and a stage writes differs, dvc.lock
@@ -46,11 +48,13 @@ def judge_reproduction(committed: Snapshot, new: Snapshot, changed_files: Iterab
         committed: the results that HEAD contains.
         new: the results in the workspace.
         changed_files: the tracked files that differ from HEAD.
+        stale_inputs: the inputs that have changed since `dvc repro` ran, so the results are not theirs.
     """
     changed_files = list(changed_files)
     outs = [out["path"] for snapshot in (committed, new) for out in list_entries(snapshot.lock, "outs")]
     results = [path for path in changed_files if path == "dvc.lock" or _is_in(path, outs)]
     inputs = _list_changed_inputs(committed, new, [path for path in changed_files if path not in results])
+    inputs = list(dict.fromkeys((*inputs, *stale_inputs)))
     if _lacks_results(committed) or _lacks_results(new):
         place = "HEAD" if _lacks_results(committed) else "the workspace"
         problem = f"dvc.lock, evaluation/metrics.json or evaluation/predictions.csv is missing in {place}"

@@ -108,6 +108,27 @@ def list_changed_files() -> list[str]:
     return [path for path in _git("diff", "--name-only", "-z", "--relative", "HEAD").split("\0") if path]
 
 
+def dvc_list_stale_inputs(project: Path = Path()) -> list[str]:
+    """Return the inputs of stages that have changed since `dvc repro` ran; none where DVC cannot tell.
+
+    Missing inputs do not count: the results in a clone without images are still those of its commit.
+    """
+    folder = project.resolve()
+    if not any((parent / ".dvc").is_dir() for parent in (folder, *folder.parents)):
+        return []
+    command = ("dvc", "status", "--json", "dvc.yaml")
+    result = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True)
+    stages = {} if result.returncode else parse_mapping(result.stdout, json.loads)
+    names = []
+    for stage, changes in stages.items():
+        for change in changes:
+            deps = change.get("changed deps", {}) if isinstance(change, dict) else {}
+            names += [f"dvc.yaml: {stage}"] * (change == "changed command")
+            names += [f"{path}: {key}" for path, keys in deps.items() if isinstance(keys, dict) for key in keys]
+            names += [path for path, state in deps.items() if state in ("modified", "new")]
+    return list(dict.fromkeys(names))
+
+
 def dvc_list_hashes(revision: str = "") -> dict[str, str] | None:
     """Return the hash of each image of a revision (default: of the workspace).
 
