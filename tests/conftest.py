@@ -16,10 +16,12 @@ from utils import seed  # isort: split
 import pytest
 from filelock import FileLock
 
+from classifier.reporting.snapshot import dvc_list_stale_inputs
 from support.commands import ROOT, run_ok
 from support.findings import Finding
 from support.projects import ARCHIVE_PATH, SAMPLE_PARAMS, copy_project, has_results, has_sample
 from support.server import SERVICE, Server
+from utils.files import shorten_list
 
 
 def pytest_configure() -> None:
@@ -104,7 +106,11 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def workspace(request: pytest.FixtureRequest) -> Path:
     """This folder if `dvc repro` has run, whatever its images; else the sample. Tests only read it."""
-    return ROOT if has_results(ROOT) else request.getfixturevalue("sample")
+    if not has_results(ROOT):
+        return request.getfixturevalue("sample")
+    if names := dvc_list_stale_inputs(ROOT):
+        pytest.fail(f"run `dvc repro` again; changed since it ran: {shorten_list(names)}", pytrace=False)
+    return ROOT
 
 
 @pytest.fixture(scope="session")

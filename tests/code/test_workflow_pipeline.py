@@ -73,6 +73,13 @@ def test_pipeline_without_secrets_draws_the_sample_and_reproduces_the_results(up
     assert "dvc.lock, evaluation/metrics.json" in result.stdout
     assert "\n::error::The committed results are not reproduced, or the model fails a quality gate" in result.stdout
 
+    # Tests of outdated results would fail with odd messages, or not at all.
+    lock.write_text(committed[0])
+    shutil.rmtree(clone / "data/raw/Mars")
+    result = steps[TEST].run(clone)
+    assert result.returncode == 1 and "\nrun `dvc repro` again; changed since it ran: data/raw\n" in result.stdout
+    assert " passed" not in result.stdout and "Traceback" not in result.stdout
+
 
 def test_pipeline_with_a_remote_pulls_and_pushes(upstream: Path, trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained / ".dvc/cache", upstream / ".dvc/cache")
