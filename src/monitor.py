@@ -8,6 +8,7 @@ is drift, and with 0 if there is none or the log has too few predictions of the 
 """
 
 import argparse
+import signal
 from datetime import datetime
 from pathlib import Path
 
@@ -45,4 +46,5 @@ if __name__ == "__main__":
         metavar="TIME",
         help="leave out older predictions; a date or a time of the service's clock (default: all)",
     )
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end quietly in `monitor.py ... | head`
     run_cli(main, parser)

@@ -12,6 +12,8 @@ All data comes from the workspace and from Git, except what `dvc status` tells a
 come from the DVC cache or the remote.
 """
 
+import signal
+
 from classifier.config import EvaluateParams, load_params
 from classifier.reporting.class_sections import balance_section, classes_section, confusion_section, predictions_section
 from classifier.reporting.formatting import truncate_to_limit
@@ -75,4 +77,5 @@ if __name__ == "__main__":
         "revision", nargs="?", default="HEAD", metavar="REVISION", help="compare with it (default: HEAD)"
     )
     parser.add_argument("--verify", action="store_true", help="check that results are reproduced and gates passed")
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end quietly in `report.py | head`
     run_cli(main, parser)

@@ -1,6 +1,8 @@
 """`monitor.py`: reading the log, the report, the exit status, and errors."""
 
 import json
+import signal
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -148,3 +150,10 @@ def test_command_with_bad_input_prints_one_line_and_no_report(
     result = run(folder, str(ROOT / "src/monitor.py"), *arguments)
     assert_fails(result, message, code=code)
     assert result.stdout == ""
+
+
+@pytest.mark.slow
+def test_command_ends_quietly_when_the_reader_closes_the_pipe(folder: Path) -> None:
+    command = f"'{sys.executable}' '{ROOT}/src/monitor.py' log | true; exit ${{PIPESTATUS[0]}}"
+    result = run(folder, "bash", "-c", command)
+    assert (result.returncode, result.stderr) == (128 + signal.SIGPIPE, "")

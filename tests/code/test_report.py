@@ -1,6 +1,8 @@
 """The pull-request report: its text."""
 
 import shutil
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -143,3 +145,9 @@ def test_report_with_long_training_draws_at_most_30_points(
     assert len(axis) <= 30 and axis[-1] == str(max(num_epochs, 3))
     counts = [line.count(",") + 1 for line in text.splitlines() if line.startswith("  line [")]
     assert counts[0] == len(axis) if num_epochs > 1 else counts == [1, 3, 1, 3]
+
+
+def test_report_ends_quietly_when_the_reader_closes_the_pipe(committed: Path) -> None:
+    command = f"'{sys.executable}' '{ROOT}/src/report.py' | true; exit ${{PIPESTATUS[0]}}"
+    result = run(committed, "bash", "-c", command)
+    assert (result.returncode, result.stderr) == (128 + signal.SIGPIPE, "")
