@@ -101,6 +101,9 @@ def test_pipeline_with_a_remote_pulls_and_pushes(upstream: Path, trained: Path, 
             printed = steps[name].run_ok(clone)
             assert "Drawing the sample" not in printed and "Running stage" not in printed
         assert (clone / "evaluation/plots/confusion_matrix.png").is_file()
+        weekly = read_steps("mlops.yaml", "pipeline", context | {"github.event_name": "schedule"})["Run the pipeline"]
+        assert weekly.run_ok(clone).count("Running stage") == 3
+        assert steps[CHECK].run_ok(clone).startswith("Reproduced to the byte: ")
         assert run(clone, "git", "grep", "SECRET", "--", ":!tests").returncode == 1
         assert run_ok(clone, "git", "status", "--porcelain") == ""
 
