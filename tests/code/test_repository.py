@@ -1,5 +1,6 @@
 """The repository's own rules: requirements, layout, documentation and checks."""
 
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from classifier.config import EvaluateParams, PrepareParams, TrainParams, load_params
-from support.commands import ROOT, run_ok
+from support.commands import ROOT, assert_fails, run, run_ok
 from support.imports import SRC, find_closure, top_packages
 from support.projects import SAMPLE_PARAMS
 
@@ -133,3 +134,11 @@ def test_markdown_links_lead_to_files(file: str) -> None:
 def test_checks_on_this_repository_pass() -> None:
     run_ok(ROOT, "bash", ".ci/check", VIRTUAL_ENV=sys.prefix)
     run_ok(ROOT, "pre-commit", "validate-config")
+
+
+def test_ci_test_without_pytest_says_how_to_install_it(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 1\n")
+    python.chmod(0o755)
+    result = run(ROOT, "bash", ".ci/test", VIRTUAL_ENV=str(tmp_path), PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert_fails(result, "test: pytest is missing; run: bash .ci/setup requirements-freeze.txt tests/requirements.txt")
