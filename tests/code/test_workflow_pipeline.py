@@ -69,9 +69,17 @@ def test_pipeline_without_secrets_draws_the_sample_and_reproduces_the_results(up
     metrics.write_text(re.sub(r'"val_acc": [\d.]+', '"val_acc": 0.01', committed[1]))
     result = steps[CHECK].run(clone)
     assert result.returncode == 1
-    assert result.stdout.startswith("Not reproduced: the accuracy differs by more than 0.02")
+    assert result.stdout.startswith("::error::Not reproduced: the accuracy differs by more than 0.02")
     assert "dvc.lock, evaluation/metrics.json" in result.stdout
-    assert "\n::error::The committed results are not reproduced, or the model fails a quality gate" in result.stdout
+
+    metrics.write_text(committed[1])
+    params = clone / "params.yaml"
+    params.write_text(f"{params.read_text()}evaluate: {{min_acc: 1, max_drop: 0.5}}\n")
+    result = steps[CHECK].run(clone)
+    assert result.returncode == 1
+    gates = [line for line in result.stdout.splitlines() if "Quality gate" in line]
+    assert re.match(r"::error::Quality gate failed: val_acc is .*; evaluate.min_acc is 1\.", gates[0])
+    assert gates[1].startswith("Quality gate passed: val_acc changed by +0 ")
 
     # Tests of outdated results would fail with odd messages, or not at all.
     lock.write_text(committed[0])
