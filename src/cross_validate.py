@@ -10,6 +10,7 @@ once. The stages run in a temporary folder with a BentoML store of its own; noth
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import statistics
@@ -98,8 +99,8 @@ def run_stage(folder: Path, script: str, *arguments: str) -> str:
         _, errors = process.communicate()
     if not process.returncode:
         return ""
-    start = errors.rfind(f"{script}: ")
-    return errors[start:].rstrip() if start >= 0 else f"{script} failed with exit status {process.returncode}"
+    lines = re.findall(rf"^{re.escape(script)}: (?!warning: ).*(?:\n  .*)*", errors, re.MULTILINE)
+    return lines[-1] if lines else f"{script} failed with exit status {process.returncode}"
 
 
 @contextmanager

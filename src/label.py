@@ -11,10 +11,10 @@ images to data/raw/<class>/ (data/raw/train/<class>/ if there is a given split).
 import signal
 from pathlib import Path
 
+from classifier.kept_images.folder import KeptImages
 from classifier.labelling.app import serve_until_finished
 from classifier.labelling.label_studio import export_tasks, import_labels, labelling_config
 from classifier.labelling.moving import MoveResult, get_train_dir, list_dataset
-from classifier.serving.kept_images import KeptImages
 from utils.cli import make_parser, print_warning, run_cli
 from utils.errors import UserError
 from utils.files import printable, shorten_list
@@ -27,7 +27,7 @@ def main(folder: Path, raw_dir: Path, import_file: Path | None, export_file: Pat
         UserError: a folder or file cannot be used, or some images could not be moved.
     """
     if not folder.is_dir():
-        raise UserError(f"{printable(folder)} is not a folder; name the one that KEEP_IMAGES names")
+        raise UserError(f"{printable(folder)} is not a folder; give the folder that KEEP_IMAGES names")
     kept, dataset = KeptImages(folder), list_dataset(raw_dir)
     class_names = dataset.class_names
     records, problems = kept.list_records()
@@ -47,10 +47,12 @@ def main(folder: Path, raw_dir: Path, import_file: Path | None, export_file: Pat
         train_dir = get_train_dir(dataset)
         for signum in (signal.SIGINT, signal.SIGTERM):  # uvicorn stops first, and then sends itself the signal again
             signal.signal(signum, lambda *_: None)
-        report(serve_until_finished(kept, raw_dir), folder, raw_dir, train_dir, class_names)
+        print_result(serve_until_finished(kept, raw_dir), folder, raw_dir, train_dir, class_names)
 
 
-def report(result: MoveResult | None, folder: Path, raw_dir: Path, train_dir: Path, class_names: list[str]) -> None:
+def print_result(
+    result: MoveResult | None, folder: Path, raw_dir: Path, train_dir: Path, class_names: list[str]
+) -> None:
     """Print what was moved and the two commands to run next.
 
     Raises:
@@ -60,11 +62,11 @@ def report(result: MoveResult | None, folder: Path, raw_dir: Path, train_dir: Pa
         print(f"Nothing was moved. The labels are stored; {_next_command(folder, raw_dir)}")
         return
     for class_name, number in sorted(result.moved.items()):
-        print(f"{number} to {printable(train_dir / class_name)}")
+        print(f"Moved to {printable(train_dir / class_name)}: {number}")
     if result.num_none:
-        print(f"{result.num_none} are none of these, and stay in {printable(folder)}")
+        print(f"None of these classes, not moved from {printable(folder)}: {result.num_none}")
     if new := set(result.moved) - set(class_names):
-        print(f"New: {shorten_list(sorted(new))}. Remove train.output_classes from params.yaml, or change it")
+        print(f"New classes: {shorten_list(sorted(new))}. Remove train.output_classes from params.yaml, or change it")
     if result.moved:
         print(f"Now run\n  dvc add {printable(raw_dir)}\n  dvc repro")
     else:
@@ -82,6 +84,6 @@ def _next_command(folder: Path, raw_dir: Path) -> str:
 if __name__ == "__main__":
     parser = make_parser(__doc__, "folder", "raw_dir")
     action = parser.add_mutually_exclusive_group()
-    action.add_argument("--import", type=Path, dest="import_file", metavar="FILE", help="read labels, and stop")
-    action.add_argument("--export", type=Path, dest="export_file", metavar="FILE", help="write tasks, and stop")
+    action.add_argument("--import", type=Path, dest="import_file", metavar="FILE", help="import labels, and exit")
+    action.add_argument("--export", type=Path, dest="export_file", metavar="FILE", help="export tasks, and exit")
     run_cli(main, parser)

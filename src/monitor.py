@@ -12,7 +12,7 @@ import signal
 from datetime import datetime
 from pathlib import Path
 
-from classifier.monitoring.drift import MIN_PREDICTIONS, find_drift
+from classifier.monitoring.drift import MIN_PREDICTIONS, compare_values
 from classifier.monitoring.log import read_log, read_reference
 from classifier.monitoring.report import drift_report
 from utils.cli import make_parser, run_cli
@@ -22,9 +22,9 @@ def main(log_folder: Path, since: datetime | None) -> int:
     """Print the report about the predictions, all or since a local time of the service; return the exit status."""
     model, reference = read_reference(Path("evaluation"))
     log = read_log(log_folder, model, since)
-    drifts = find_drift(reference, log.values) if len(log.values) >= MIN_PREDICTIONS else []
-    print(drift_report(model, log, len(reference), drifts))
-    return int(any(drift.is_alarm for drift in drifts))
+    comparisons = compare_values(reference, log.values) if len(log.values) >= MIN_PREDICTIONS else []
+    print(drift_report(model, log, len(reference), comparisons))
+    return int(any(comparison.has_drifted for comparison in comparisons))
 
 
 def parse_time(text: str) -> datetime:

@@ -9,10 +9,8 @@ on stderr. Unreadable files are reported, and the exit status is then 1.
 
 import csv
 import io
-import os
 import signal
 import sys
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +21,9 @@ from utils import seed  # isort: split
 import numpy as np
 from tqdm import tqdm
 
+from classifier.data.class_folders import contains_itself, list_folder
 from classifier.data.silence import silence_decoders
-from classifier.data.skipped import describe_skipped, is_image_name, skipped_kind, warn_about_skipped
+from classifier.data.skipped import describe_skipped, warn_about_skipped
 from classifier.model import store
 from classifier.model.predictor import MAX_BATCH_SIZE, Predictor, default_archive_path
 from utils.cli import make_parser, run_cli
@@ -40,7 +39,6 @@ def main(paths: list[Path], as_csv: bool) -> None:
         UserError: a folder contains no images, or some files cannot be read.
     """
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end quietly in `predict.py ... | head`
-    warnings.filterwarnings("ignore", module="PIL")  # about damaged metadata in images
     silence_decoders()
     files = expand_paths(paths)
     tag = store.import_model(default_archive_path())  # before the import of TensorFlow, which takes 10 s
@@ -61,24 +59,24 @@ def expand_paths(paths: list[Path]) -> list[Path]:
     """
     files = []
     for path in paths:
-        files += list_folder(path) if path.is_dir() else [path]
+        files += find_images(path) if path.is_dir() else [path]
     return files
 
 
-def list_folder(folder: Path) -> list[Path]:
-    """Return the images in a folder and its subfolders, sorted. Count its other files on stderr.
+def find_images(folder: Path) -> list[Path]:
+    """Return the images in a folder and its subfolders, sorted by name. Count its other files on stderr.
 
     Raises:
         UserError: there are no images.
     """
     images, skipped = [], Counter[str]()
-    for parent, subfolders, names in os.walk(folder):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in sorted(names):
-            if is_image_name(name):
-                images.append(Path(parent, name))
-            else:
-                skipped[skipped_kind(name)] += 1
+    pending = [folder]
+    while pending:
+        parent = pending.pop(0)
+        content = list_folder(parent)
+        images += [parent / name for name in content.images]
+        skipped += content.skipped
+        pending[:0] = [path for name in content.folders if not contains_itself(path := parent / name)]
     if not images:
         others = f"; other files: {describe_skipped(skipped)}" if skipped else ""
         raise UserError(f"{printable(folder)} contains no images{others}")

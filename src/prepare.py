@@ -10,7 +10,6 @@ equal), with `unreadable: skip` also unreadable.csv (file and reason), and the f
 
 import json
 import shutil
-import warnings
 from pathlib import Path
 
 from classifier.config import PrepareParams, load_params
@@ -19,7 +18,7 @@ from classifier.data.checks import validate_classes, validate_images
 from classifier.data.counts import count_warnings
 from classifier.data.dataset import count_images, count_leaks, load_split
 from classifier.data.decoder import decode_images
-from classifier.data.discovery import list_images
+from classifier.data.discovery import RawDataset, list_images
 from classifier.data.preview import draw_preview
 from classifier.data.skipped import warn_about_skipped
 from classifier.data.unreadable import UNREADABLE_FILE, skip_unreadable, warn_about_unreadable
@@ -70,16 +69,22 @@ def main(raw_dir: Path, prepared_dir: Path) -> None:
     if grouping.divided_labels:
         names = shorten_list([class_names[label] for label in grouping.divided_labels])
         print_warning(f"these classes have so many near-duplicates that some of them are in different sets: {names}")
+    print(describe_result(dataset, splits, len(near_duplicates), params))
+
+
+def describe_result(
+    dataset: RawDataset, splits: dict[str, list[int]], num_near_duplicates: int, params: PrepareParams
+) -> str:
+    """Return one line about the images, the splits and the layout."""
     height, width = params.image_size
     layout = f", {printable(dataset.layout)}" if dataset.layout else ""
-    print(
-        f"{len(dataset.paths)} images of {len(class_names)} classes{layout}: "
+    return (
+        f"{len(dataset.paths)} images of {len(dataset.class_names)} classes{layout}: "
         + "".join(f"{len(indices)} for {PURPOSES[name]}, " for name, indices in splits.items())
         + f"{height} x {width} {'grayscale' if params.grayscale else 'RGB'}; "
-        f"{len(near_duplicates)} groups of near-duplicates; {dataset.skipped.total()} other files skipped"
+        f"{num_near_duplicates} groups of near-duplicates; {dataset.skipped.total()} other files skipped"
     )
 
 
 if __name__ == "__main__":
-    warnings.filterwarnings("ignore", module="PIL")  # `preprocess` raises an error for images that cannot be used
     run_cli(main, make_parser(__doc__, "raw_dir", "prepared_dir"))

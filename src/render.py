@@ -1,7 +1,7 @@
 """Render the sample dataset: 11 classes of planets and moons, so that no download is needed.
 
     python src/render.py data/raw                    # 1,606 JPEG images of 128 x 128 pixels, 8 MB
-    python src/render.py more --per-class 2000 --size 256 --seed 5
+    python src/render.py data/more --per-class 2000 --size 256 --seed 5
 
 Writes DIRECTORY/<class>/<class>_<number>.jpg. DIRECTORY must be new or empty. An image depends only on its class,
 its number, the seed and the size: a larger --per-class adds images and changes none. The bytes are the same on every

@@ -4,9 +4,9 @@
     python src/report.py main --verify
 
 Run `dvc repro` first. The report begins with the quality gates (the section `evaluate` of params.yaml). Then it says
-whether the results that HEAD contains come out again: to the byte, in effect (the same inputs and test images, no
-significant difference), or not; nor are they if inputs have changed since `dvc repro` ran. `--verify` prints only this,
-and exits with status 1 if a gate failed, or if the results do not come out again. The default revision is HEAD.
+whether the results that HEAD contains are reproduced: to the byte, in effect (the same inputs and test images, no
+significant difference), or not, for example because inputs have changed since `dvc repro` ran. `--verify` prints only
+this, and exits with status 1 if a gate failed, or if the results are not reproduced. The default revision is HEAD.
 
 All data comes from the workspace and from Git, except what `dvc status` tells and the names of changed images: these
 come from the DVC cache or the remote.
@@ -43,29 +43,29 @@ from utils.files import printable
 def main(revision: str, verify: bool) -> int:
     """Print the report, or with `verify` only the verdict and the quality gates; return the exit status."""
     params = load_params(EvaluateParams)
-    committed, base, head = load_snapshot_from_git("HEAD"), load_snapshot_from_git(revision), load_snapshot()
-    verdict = judge_reproduction(committed, head, list_changed_files(), dvc_list_stale_inputs())
-    comparison = compare_predictions(base, head)
-    gates = check_gates(params, head, comparison)
+    committed, base, current = load_snapshot_from_git("HEAD"), load_snapshot_from_git(revision), load_snapshot()
+    verdict = judge_reproduction(committed, current, list_changed_files(), dvc_list_stale_inputs())
+    comparison = compare_predictions(base, current)
+    gates = check_gates(params, current, comparison)
     if verify:
-        lines = describe_verdict(verdict, committed, head, printable)
+        lines = describe_verdict(verdict, committed, current, printable)
         print(f"{verdict.level.value}: {lines[0]}", *lines[1:], sep="\n")
-        print("".join(f"{gate.title}: {gate.values}.\n" for gate in gates), end="")
+        print("".join(f"{gate.title}: {gate.comparison}.\n" for gate in gates), end="")
         return 1 if verdict.level is Level.NONE or not all(gate.is_passed for gate in gates) else 0
-    if head.metric("val_acc") is None or not head.predictions:
+    if current.metric("val_acc") is None or not current.predictions:
         raise UserError("evaluation/ does not contain metrics.json and predictions.csv; run `dvc repro`")
     sections = (
         gates_section(gates),
-        reproduction_section(verdict, committed, head),
-        summary_section(base, head, comparison),
-        metrics_section(base, head, comparison),
-        balance_section(head),
-        params_section(base, head),
-        dataset_section(base, head),
-        classes_section(base, head, comparison),
-        curves_section(base, head),
-        confusion_section(base, head),
-        predictions_section(base, head),
+        reproduction_section(verdict, committed, current),
+        summary_section(base, current, comparison),
+        metrics_section(base, current, comparison),
+        balance_section(current),
+        params_section(base, current),
+        dataset_section(base, current),
+        classes_section(base, current, comparison),
+        curves_section(base, current),
+        confusion_section(base, current),
+        predictions_section(base, current),
     )
     print(truncate_to_limit([section for section in sections if section]))
     return 0

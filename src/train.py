@@ -1,4 +1,4 @@
-"""Stage 2: train the classifier, and save it with its preprocess and postprocess as one model archive.
+"""Stage 2: train the classifier, and save it with preprocess, postprocess and detect_unknown as one model archive.
 
     python src/train.py data/prepared model
 
@@ -20,7 +20,7 @@ from classifier.model.backbone import checkpoint
 from classifier.model.saving import save_model
 from utils.cli import make_parser, run_cli
 from utils.errors import UserError
-from utils.files import atomic_output_dir, cleanup_on_failure
+from utils.files import atomic_output_dir, cleanup_on_failure, printable
 
 if TYPE_CHECKING:
     import keras
@@ -34,23 +34,7 @@ BACKBONE_IMAGE_SIZES = (64, 224)  # the smallest and largest height and width in
 def main(prepared_dir: Path, model_dir: Path) -> None:
     """Train on the prepared dataset and write the outputs to `model_dir`."""
     params, archive_path = load_params(TrainParams), model_dir / archive_name()
-    class_names, train = load_split(prepared_dir, "train")
-    image_shape = train.images.shape[1:]
-    val_name = validation_split(prepared_dir)
-    for name in (val_name, "test"):
-        _, split = load_split(prepared_dir, name)
-        if split.images.shape[1:] != image_shape:
-            raise UserError(f"{prepared_dir}: train and {name} images have different shapes; run `dvc repro` again")
-    if params.output_classes not in (None, len(class_names)):
-        raise UserError(
-            f"params.yaml: train.output_classes: expected {len(class_names)}, the number of classes in "
-            f"{prepared_dir}, got {params.output_classes}"
-        )
-    if params.patience and val_name == "test":
-        raise UserError(
-            f"params.yaml: train.patience: {prepared_dir} has no validation images to stop by; set prepare.validation "
-            "above 0, or remove train.patience"
-        )
+    class_names, image_shape = check_dataset(prepared_dir, params)
     weights = load_backbone_weights(params, image_shape)
 
     seed.set_seed(params.seed)
@@ -63,7 +47,9 @@ def main(prepared_dir: Path, model_dir: Path) -> None:
 
     topology = get_topology()
     if weights and topology.device_count > 1:
-        raise UserError(f"params.yaml: train.backbone: trains on one device, not on {topology.device_count}; use none")
+        raise UserError(
+            f"params.yaml: train.backbone: needs a single device, but there are {topology.device_count}; set it to none"
+        )
     size = image_shape, params.conv_size, params.dense_size, len(class_names)
     if topology.process_index > 0:  # only the main process saves the model
         train_model(get_model(*size), prepared_dir, params, None)
@@ -79,9 +65,9 @@ def main(prepared_dir: Path, model_dir: Path) -> None:
             model = get_model(*size)
             scores = train_model(model, prepared_dir, params, history_path)
             keras.distribution.set_distribution(None)  # the other processes take part in nothing else
-            detector = fit_detector(model, prepared_dir, val_name, params.max_rejected)
+            detector = fit_detector(model, prepared_dir, validation_split(prepared_dir), params.max_rejected)
         metadata = {
-            "parameters": params.in_effect(),
+            "parameters": params.effective(),
             "scores": scores,
             "data": dataset_summary(class_names, prepared_dir),
         }
@@ -94,7 +80,34 @@ def main(prepared_dir: Path, model_dir: Path) -> None:
             metadata=metadata | ({"backbone": checkpoint.DESCRIPTION} if weights else {}),
             path=tmp_dir / archive_path.name,
         )
-    print(f"{tag}: val_accuracy {scores['val_accuracy']:.4f}, in the BentoML store and in {archive_path}")
+    print(f"{tag}: val_accuracy {scores['val_accuracy']:.4f}, in the BentoML store and in {printable(archive_path)}")
+
+
+def check_dataset(prepared_dir: Path, params: TrainParams) -> tuple[list[str], tuple[int, int, int]]:
+    """Return the class names, and the (height, width, channels) of the images.
+
+    Raises:
+        UserError: the prepared dataset is missing or damaged, or the parameters do not fit it.
+    """
+    class_names, train = load_split(prepared_dir, "train")
+    val_name = validation_split(prepared_dir)
+    where = printable(prepared_dir)
+    for name in (val_name, "test"):
+        _, split = load_split(prepared_dir, name)
+        if split.images.shape[1:] != train.images.shape[1:]:
+            raise UserError(f"{where}: train and {name} images have different shapes; run `dvc repro` again")
+    if params.output_classes not in (None, len(class_names)):
+        raise UserError(
+            f"params.yaml: train.output_classes: expected {len(class_names)}, the number of classes in {where}, got "
+            f"{params.output_classes}"
+        )
+    if params.patience and val_name == "test":
+        raise UserError(
+            f"params.yaml: train.patience: {where} has no validation images to stop by; set prepare.validation above "
+            "0, or remove train.patience"
+        )
+    height, width, channels = train.images.shape[1:]
+    return class_names, (height, width, channels)
 
 
 def load_backbone_weights(params: TrainParams, image_shape: tuple[int, ...]) -> dict[str, np.ndarray] | None:
@@ -106,10 +119,12 @@ def load_backbone_weights(params: TrainParams, image_shape: tuple[int, ...]) -> 
     height, width, _ = image_shape
     if params.backbone == "none":
         if params.unfreeze:
-            raise UserError("params.yaml: train.unfreeze: needs a backbone; set train.backbone, or remove it")
+            raise UserError(
+                "params.yaml: train.unfreeze: needs a backbone; set train.backbone, or remove train.unfreeze"
+            )
         return None
     if params.augment != AugmentParams():
-        raise UserError("params.yaml: train.augment: has no effect with a backbone; remove one of them")
+        raise UserError("params.yaml: train.augment: is not supported with a backbone; remove one of them")
     low, high = BACKBONE_IMAGE_SIZES
     if min(height, width) < low or max(height, width) > high:
         raise UserError(
@@ -132,7 +147,7 @@ def get_model(image_shape: tuple[int, int, int], conv_size: int, dense_size: int
     Args:
         image_shape: (height, width, channels) of the uint8 images.
         conv_size: the number of filters of the first convolution; the next have twice and four times as many.
-        dense_size: the number of units of the hidden dense layer.
+        dense_size: the number of units of the layer "features", which a `Dense` layer is in the tutorial.
         output_classes: the number of logits.
     """
     import keras

@@ -1,1 +1,1 @@
-"""The image classifier: configuration, data, model, evaluation, serving, reporting and the sample dataset."""
+"""The image classifier; src/README.md describes its packages."""

@@ -24,11 +24,11 @@ def _number(low: float, high: float) -> Any:
     return Field(gt=low, lt=high, description=f"a number above {low} and below {high}")
 
 
-def _share(default: float) -> Any:
+def _zero_to_below_one(default: float) -> Any:
     return Field(ge=0, lt=1, default=default, description="a number from 0 to below 1")
 
 
-def _limit(default: float | None = None) -> Any:
+def _zero_to_one(default: float | None = None) -> Any:
     return Field(ge=0, le=1, default=default, description="a number from 0 to 1")
 
 
@@ -55,7 +55,7 @@ class PrepareParams(Params):
     image_size: tuple[Pixels, Pixels] = Field(strict=False, description="[height, width], two numbers from 1 to 2048")
     grayscale: bool = Field(description="true or false")
     # Not in the tutorial's params.yaml:
-    validation: float = _share(default=0.1)  # the share of the validation set; 0: the test images validate
+    validation: float = _zero_to_below_one(default=0.1)  # the share of the validation set; 0: the test images validate
     near_duplicates: Literal["together", "separate"] = _choice("together", "separate")
     unreadable: Literal["refuse", "skip"] = _choice("refuse", "skip")
     nested: Nested = _choice("refuse", "join")  # class folders in class folders
@@ -81,11 +81,11 @@ class PrepareParams(Params):
 class AugmentParams(Params):
     """How much each training image may change in an epoch: the mapping `train.augment`. By default, it is shifted."""
 
-    shift: float = _share(default=1 / 16)  # of height and width
+    shift: float = _zero_to_below_one(default=1 / 16)  # of height and width
     flip: bool = Field(default=False, description="true or false")  # half of the images, from left to right
     rotate: float = Field(ge=0, le=180, default=0, description="degrees, a number from 0 to 180")
-    zoom: float = _share(default=0)  # by which an image is enlarged or reduced
-    brightness: float = _limit(default=0)  # the share by which pixels become brighter or darker
+    zoom: float = _zero_to_below_one(default=0)  # by which an image is enlarged or reduced
+    brightness: float = _zero_to_one(default=0)  # the share by which pixels become brighter or darker
 
 
 class TrainParams(Params):
@@ -100,15 +100,15 @@ class TrainParams(Params):
     # Not in the tutorial's params.yaml:
     batch_size: int = _integer(1, 65_536, default=32)  # Keras's default
     patience: int | None = _integer(1, 100_000, default=None)  # epochs without a lower val_loss; None never stops
-    max_rejected: float = _share(default=0.01)  # the share of validation images that may be unknown
+    max_rejected: float = _zero_to_below_one(default=0.01)  # the share of validation images that may be unknown
     backbone: Literal["none", "efficientnet-lite0"] = _choice("none", "efficientnet-lite0")
     unfreeze: int = _integer(0, 16, default=0)  # the last blocks of the backbone that are fine-tuned
-    class_weights: float = _limit(default=0)  # 0: every image counts the same; 1: every class
+    class_weights: float = _zero_to_one(default=0)  # 0: every image counts the same; 1: every class
     augment: AugmentParams = Field(
         default=AugmentParams(), description=f"keys and values ({', '.join(AugmentParams.model_fields)})"
     )
 
-    def in_effect(self) -> dict[str, Any]:
+    def effective(self) -> dict[str, Any]:
         """Return the parameters that have an effect: those of the CNN or those of the backbone, and class weights.
 
         Those of the augmentation are there, as "augment.shift" and so on, unless all have their defaults.
@@ -123,8 +123,8 @@ class TrainParams(Params):
 class EvaluateParams(Params):
     """The quality gates: the section `evaluate`. No stage depends on it; `report.py` reads it."""
 
-    min_acc: float | None = _limit()  # the lowest val_acc
-    max_drop: float | None = _limit()  # the largest fall of val_acc, if the fall is significant
+    min_acc: float | None = _zero_to_one()  # the lowest val_acc
+    max_drop: float | None = _zero_to_one()  # the largest fall of val_acc, if the fall is significant
 
 
 Section = TypeVar("Section", bound=Params)

@@ -59,7 +59,9 @@ def _handle_signals(script: str) -> None:
     def stop(signum: int, _frame: object) -> None:
         # Exit without an exception: it can get lost in a callback of a library that is being imported.
         remove_incomplete()
-        os.write(stderr, f"\n{script}: stopped by {signal.Signals(signum).name}; nothing was changed\n".encode())
+        os.write(
+            stderr, f"\n{script}: stopped by {signal.Signals(signum).name}; no incomplete output is left\n".encode()
+        )
         os._exit(128 + signum)
 
     for signum in (signal.SIGINT, signal.SIGTERM):
@@ -75,5 +77,5 @@ def _describe(error: Exception) -> str | None:
         return "out of memory; use a smaller image_size, batch_size or model, or a larger machine"
     if isinstance(error, OSError):
         where = f"{printable(error.filename)}: " if error.filename else ""
-        return f"{where}{error.strerror or error}; nothing was changed"
+        return f"{where}{error.strerror or error}; no incomplete output is left"
     return None

@@ -12,7 +12,7 @@ _incomplete_paths: list[Path] = []  # removed if the process fails or receives a
 
 
 def printable(name: str | os.PathLike[str]) -> str:
-    """Return a file name as printable text; newlines and bytes that are not UTF-8 are escaped."""
+    """Return text, such as a file name, as printable text; newlines and bytes that are not UTF-8 are escaped."""
     text = os.fspath(name).encode("utf-8", "backslashreplace").decode()
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
@@ -71,7 +71,7 @@ def atomic_output_dir(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def cleanup_on_failure(path: Path) -> Iterator[None]:
-    """Remove `path` if the block raises an error or the process receives a signal (see `utils.cli`)."""
+    """Register `path`: `run_cli` removes it if the block raises an error or the process receives a signal."""
     _incomplete_paths.append(path)
     yield
     _incomplete_paths.remove(path)

@@ -31,7 +31,7 @@ def bounded_map(executor: Executor, function: Callable[..., Any], tasks: Iterabl
     pending: deque[Future[Any]] = deque()
     for task in tasks:
         pending.append(executor.submit(function, task))
-        if len(pending) > limit:
+        if len(pending) >= limit:
             yield pending.popleft().result()
     while pending:
         yield pending.popleft().result()

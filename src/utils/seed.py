@@ -34,10 +34,15 @@ os.environ.update(
 def set_seed(seed: int, threads: int = NUM_INTRA_OP_THREADS) -> None:
     """Load Keras with a reproducible configuration and seed all random number generators.
 
+    With JAX, also connect the processes of a distributed run.
+
     Args:
         seed: from 0 to 2**32 - 1.
         threads: the number of threads that share one operation. Training needs the default. Inference computes no
             gradients, so any number gives the same bits; 1 is the fastest there for concurrent calls.
+
+    Raises:
+        UserError: the backend is not installed, or the processes did not connect.
     """
     with _suppress_stderr():
         keras = _import_keras()

@@ -26,7 +26,7 @@ from utils import seed  # isort: split
 from classifier.model.archive import archive_name
 from classifier.model.predictor import Predictor
 from classifier.model.store import load_model
-from classifier.monitoring.drift import find_drift
+from classifier.monitoring.drift import compare_values
 from classifier.monitoring.log import Values, read_reference
 from classifier.monitoring.values import logged_values
 
@@ -79,11 +79,12 @@ def alarm_rate(reference: Values | None, values: Values, size: int, weights: np.
     for _ in range(NUM_SAMPLES):
         if reference:
             sample = take(values, rng.choice(len(values), size, p=weights / weights.sum()))
-            drifts = find_drift(reference, sample)
+            comparisons = compare_values(reference, sample)
         else:
             order = rng.permutation(len(values))
-            drifts = find_drift(take(values, order[:REFERENCE_SIZE]), take(values, order[REFERENCE_SIZE:][:size]))
-        alarms += any(drift.is_alarm for drift in drifts)
+            first, second = order[:REFERENCE_SIZE], order[REFERENCE_SIZE:][:size]
+            comparisons = compare_values(take(values, first), take(values, second))
+        alarms += any(comparison.has_drifted for comparison in comparisons)
     return alarms / NUM_SAMPLES
 
 
@@ -93,7 +94,7 @@ def split_half_rate(values: Values) -> float:
     alarms = 0
     for _ in range(NUM_SAMPLES):
         halves = np.array_split(rng.permutation(len(values)), 2)
-        alarms += any(drift.is_alarm for drift in find_drift(*(take(values, half) for half in halves)))
+        alarms += any(result.has_drifted for result in compare_values(*(take(values, half) for half in halves)))
     return alarms / NUM_SAMPLES
 
 

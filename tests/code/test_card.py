@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from classifier.evaluation.card import NO_RESULTS, model_card
+from classifier.model.card import NO_RESULTS, model_card
 from support.commands import ROOT
 
 METADATA: dict[str, Any] = {
@@ -114,7 +114,7 @@ def test_model_card_names_number_of_channels(grayscale: bool, channels: int) -> 
 
 
 def test_importing_card_imports_no_large_library() -> None:
-    code = "import sys, classifier.evaluation.card; print(*sys.modules)"
+    code = "import sys, classifier.model.card; print(*sys.modules)"
     command = (sys.executable, "-c", code)
     modules = subprocess.run(command, cwd=ROOT / "src", check=True, capture_output=True, text=True).stdout.split()
     assert not {"numpy", "PIL", "matplotlib", "keras", "tensorflow", "bentoml", "dvc"} & set(modules)

@@ -9,16 +9,16 @@ import pytest
 
 from classifier.data.checks import validate_classes, validate_images
 from classifier.data.decoder import ImageInfo
-from classifier.data.discovery import ImageFolder
+from classifier.data.discovery import RawDataset
 from utils.errors import UserError
 
 
-def make_dataset(*class_names: str, num_images: int = 2) -> ImageFolder:
+def make_dataset(*class_names: str, num_images: int = 2) -> RawDataset:
     """Return a dataset with images `<class>/<number>.jpg`; no file exists."""
     names = sorted(class_names)
     paths = [f"{name}/{i}.jpg" for name in names for i in range(num_images)]
     labels = [label for label in range(len(names)) for _ in range(num_images)]
-    return ImageFolder(Path("raw"), names, paths, labels, train_dir=Path("raw"))
+    return RawDataset(Path("raw"), names, paths, labels, train_dir=Path("raw"))
 
 
 def refusal(*class_names: str) -> str:
@@ -108,7 +108,7 @@ def test_classes_with_similar_names_give_no_warning(
 
 
 def test_class_without_images_is_named_with_the_files_that_it_has() -> None:
-    dataset = ImageFolder(Path("raw"), ["Mars", "Moon"], ["Moon/1.jpg"], [1], {"Mars": Counter({".nef": 26})})
+    dataset = RawDataset(Path("raw"), ["Mars", "Moon"], ["Moon/1.jpg"], [1], {"Mars": Counter({".nef": 26})})
     with pytest.raises(UserError, match=r"without images.*\n  Mars \(.nef: 26 \(convert to JPEG\)\)"):
         validate_classes(dataset)
 

@@ -64,9 +64,9 @@ OUT_OF_MEMORY = "out of memory; use a smaller image_size, batch_size or model, o
         (UserError("params.yaml not found"), "params.yaml not found"),
         (
             OSError(errno.ENOSPC, "No space left on device", "out/a\nb"),
-            "out/a\\nb: No space left on device; nothing was",
+            "out/a\\nb: No space left on device; no incomplete",
         ),
-        (OSError(errno.EIO, "Input/output error"), "Input/output error; nothing was changed"),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error; no incomplete output is left"),
         (MemoryError(), OUT_OF_MEMORY),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), OUT_OF_MEMORY),
         (RuntimeError("RESOURCE_EXHAUSTED: Out of memory"), OUT_OF_MEMORY),
@@ -117,5 +117,5 @@ def test_run_cli_removes_incomplete_outputs_after_a_signal(tmp_path: Path, signu
         process.send_signal(signum)
         _, errors = process.communicate(timeout=20)
     assert process.returncode == 128 + signum
-    assert errors == f"\nscript.py: stopped by {signum.name}; nothing was changed\n"
+    assert errors == f"\nscript.py: stopped by {signum.name}; no incomplete output is left\n"
     assert [path.name for path in tmp_path.iterdir()] == ["script.py"]

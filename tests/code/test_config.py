@@ -54,7 +54,7 @@ def test_load_params_accepts_the_tutorials_file(tmp_path) -> None:
     train = load_text(tmp_path, TUTORIAL)
     values = {"seed": 77, "lr": 0.0001, "epochs": 5, "conv_size": 32, "dense_size": 64, "output_classes": 11}
     # The order is in the metadata.
-    assert list(train.in_effect().items()) == [*values.items(), ("batch_size", 32), ("max_rejected", 0.01)]
+    assert list(train.effective().items()) == [*values.items(), ("batch_size", 32), ("max_rejected", 0.01)]
 
 
 @pytest.mark.parametrize("path", [ROOT / "params.yaml", SAMPLE_PARAMS], ids=["committed", "sample"])

@@ -33,25 +33,25 @@ def test_options_have_defaults(tmp_path: Path) -> None:
     assert params.augment == AugmentParams(shift=0.0625, flip=False, rotate=0, zoom=0, brightness=0)
 
 
-def test_in_effect_with_a_backbone_leaves_out_the_sizes_of_the_cnn() -> None:
+def test_effective_with_a_backbone_leaves_out_the_sizes_of_the_cnn() -> None:
     values = {"seed": 77, "lr": 0.1, "epochs": 5}
     params = TrainParams(**values, conv_size=32, dense_size=64, backbone="efficientnet-lite0", unfreeze=2)
     others = {"batch_size": 32, "max_rejected": 0.01, "backbone": "efficientnet-lite0", "unfreeze": 2}
-    assert params.in_effect() == values | others
+    assert params.effective() == values | others
 
 
 @pytest.mark.parametrize("value", [0, 0.5])
-def test_in_effect_has_class_weights_only_above_0(value: float) -> None:
+def test_effective_has_class_weights_only_above_0(value: float) -> None:
     params = TrainParams(seed=77, lr=0.1, epochs=5, conv_size=32, dense_size=64, class_weights=value)
-    assert params.in_effect().get("class_weights") == (value or None)
+    assert params.effective().get("class_weights") == (value or None)
 
 
-def test_in_effect_names_all_limits_of_the_augmentation_unless_they_are_the_default() -> None:
+def test_effective_names_all_limits_of_the_augmentation_unless_they_are_the_default() -> None:
     values = {"seed": 77, "lr": 0.1, "epochs": 5, "conv_size": 32, "dense_size": 64}
-    default = TrainParams(**values, augment=AugmentParams(shift=1 / 16)).in_effect()
-    assert default == TrainParams(**values).in_effect() and not [name for name in default if "augment" in name]
+    default = TrainParams(**values, augment=AugmentParams(shift=1 / 16)).effective()
+    assert default == TrainParams(**values).effective() and not [name for name in default if "augment" in name]
     limits = {"shift": 0, "flip": True, "rotate": 15, "zoom": 0, "brightness": 0}
-    changed = TrainParams(**values, augment=AugmentParams(shift=0, flip=True, rotate=15)).in_effect()
+    changed = TrainParams(**values, augment=AugmentParams(shift=0, flip=True, rotate=15)).effective()
     assert changed == default | {f"augment.{key}": value for key, value in limits.items()}
 
 

@@ -19,7 +19,7 @@ def test_count_warnings_of_enough_images_are_none(test_images: dict[str, int]) -
 def test_count_warnings_name_the_largest_and_the_smallest_class() -> None:
     (warning,) = count_warnings(counts(cat=500, dog=30, mouse=5))
     assert warning == (
-        "The classes are unequal: cat has 100 times as many images as mouse. "
+        "The classes are imbalanced: cat has 100 times as many images as mouse. "
         "Look at the balanced accuracy, not at the accuracy alone."
     )
 

@@ -78,6 +78,21 @@ def test_main_names_the_fold_and_the_stage_that_failed(project: Path) -> None:
     assert result.stderr.count("\n") == 1 and not list_files(Path(tempfile.gettempdir()))
 
 
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [
+        ("a.py: warning: few images\na.py: bad:\n  b\n  c\n", "a.py: bad:\n  b\n  c"),
+        ("a.py: warning: few images\n", "a.py failed with exit status 3"),
+    ],
+)
+def test_run_stage_that_fails_returns_its_error_without_warnings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: str, expected: str
+) -> None:
+    (tmp_path / "a.py").write_text(f"import sys; sys.stderr.write({printed!r}); sys.exit(3)")
+    monkeypatch.setattr(cross_validate, "__file__", str(tmp_path / "cross_validate.py"))
+    assert cross_validate.run_stage(tmp_path, "a.py") == expected
+
+
 def test_main_with_a_wrong_parameter_of_training_fails_before_the_first_stage(project: Path) -> None:
     (project / "params.yaml").write_text(SMALL_PARAMS.replace("lr: 0.003", "lr: fast"))
     with pytest.raises(UserError, match=r"params\.yaml: train\.lr: expected"):
@@ -118,7 +133,7 @@ def test_signal_stops_the_running_stage_and_leaves_no_files(project: Path, raw_d
         process.send_signal(signum)
         output, errors = process.communicate(timeout=30)
     assert process.returncode == 128 + signum
-    assert errors == f"\ncross_validate.py: stopped by {signum.name}; nothing was changed\n"
+    assert errors == f"\ncross_validate.py: stopped by {signum.name}; no incomplete output is left\n"
     assert output.count("\n") == 1 and not list_files(folder)
     _, alive = psutil.wait_procs(children, timeout=30)  # a killed process ends a moment later
     assert children and not [child for child in alive if child.status() != psutil.STATUS_ZOMBIE]

@@ -11,7 +11,7 @@ import pytest
 from classifier.config import PrepareParams
 from classifier.data.dataset import Split, dataset_summary, load_split
 from classifier.data.decoder import ImageInfo, decode_images
-from classifier.data.discovery import ImageFolder
+from classifier.data.discovery import RawDataset
 from classifier.data.preview import MAX_ROWS, draw_preview
 from classifier.data.writer import write_split
 from classifier.images import preprocess
@@ -27,7 +27,7 @@ LABELS = [0] * 5 + [1] * 5
 
 def write(folder: Path, params: PrepareParams = PARAMS, **splits: list[int]) -> list[ImageInfo]:
     """Decode all images, and write splits with these indices."""
-    dataset = ImageFolder(folder / "raw", CLASS_NAMES, PATHS, LABELS)
+    dataset = RawDataset(folder / "raw", CLASS_NAMES, PATHS, LABELS)
     with ThreadPoolExecutor(2) as executor, decode_images(Pool(executor, 2), dataset, folder, params) as decoded:
         for name, indices in splits.items():
             write_split(dataset, decoded, indices, folder / name)

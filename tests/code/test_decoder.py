@@ -11,7 +11,7 @@ from PIL import Image
 
 from classifier.config import PrepareParams
 from classifier.data.decoder import MAX_CHUNK_IMAGES, ImageInfo, decode_images, has_single_color, make_chunks
-from classifier.data.discovery import ImageFolder
+from classifier.data.discovery import RawDataset
 from classifier.images import preprocess
 from support.commands import ROOT, run
 from support.images import encode, gradient_image
@@ -25,7 +25,7 @@ def decode(root: Path, files: dict[str, bytes], params: PrepareParams = PARAMS) 
     for name, content in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(content)
-    dataset = ImageFolder(root, [], list(files), [0] * len(files))
+    dataset = RawDataset(root, [], list(files), [0] * len(files))
     with ThreadPoolExecutor(2) as executor, decode_images(Pool(executor, 2), dataset, root, params) as decoded:
         pixels = list(decoded.iter_bytes(list(range(len(files)))[::-1]))
     assert not list(root.glob("*.pixels"))
@@ -46,7 +46,7 @@ def test_decode_images_reports_unreadable_images_and_continues(tmp_path: Path) -
     good = encode(gradient_image(), "PNG")
     (tmp_path / "missing.png").symlink_to("nothing")
     (tmp_path / "endless.png").symlink_to("/dev/zero")
-    dataset = ImageFolder(tmp_path, [], ["1.png", "missing.png", "endless.png", "text.png", "2.png"], [0] * 5)
+    dataset = RawDataset(tmp_path, [], ["1.png", "missing.png", "endless.png", "text.png", "2.png"], [0] * 5)
     for name, content in (("1.png", good), ("2.png", good), ("text.png", b"text")):
         (tmp_path / name).write_bytes(content)
     with ThreadPoolExecutor(2) as executor, decode_images(Pool(executor, 2), dataset, tmp_path, PARAMS) as decoded:

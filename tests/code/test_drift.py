@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import chi2_contingency, ks_2samp
 
 from classifier.monitoring import drift
-from classifier.monitoring.drift import ALARM_LEVEL, Drift, chi_squared_p_value, find_drift
+from classifier.monitoring.drift import SIGNIFICANCE_LEVEL, ValueComparison, chi_squared_p_value, compare_values
 from classifier.monitoring.log import Values
 from classifier.monitoring.values import NUMBERS, logged_values
 
@@ -18,7 +18,7 @@ def make_values(num: int, seed: int, classes: str = "ab") -> Values:
 
 
 def psi(expected: list[float], actual: list[float]) -> float:
-    return Drift("", [], expected, actual, None, 1.0).psi
+    return ValueComparison("", [], expected, actual, None, 1.0).psi
 
 
 def test_psi_is_that_computed_by_hand() -> None:
@@ -30,28 +30,29 @@ def test_psi_is_that_computed_by_hand() -> None:
 def test_find_drift_tests_numbers_with_kolmogorov_smirnov_and_bins_them_by_deciles() -> None:
     reference, log = make_values(1000, 1), make_values(300, 2)
     log.numbers["contrast"] = [value + 5 for value in log.numbers["contrast"]]
-    results = {result.name: result for result in find_drift(reference, log)}
+    results = {result.name: result for result in compare_values(reference, log)}
     assert list(results) == [*NUMBERS, "prediction"] and len(results) == drift.NUM_TESTS
     for name in NUMBERS:
         expected = ks_2samp(reference.numbers[name], log.numbers[name], method="exact").pvalue
         assert results[name].p_value == pytest.approx(expected, abs=0.02)
-        assert results[name].expected == pytest.approx([0.1] * 10, abs=0.0011)
-        assert sum(results[name].actual) == pytest.approx(1)
-    assert [name for name, result in results.items() if result.is_alarm] == ["contrast"]
-    assert results["contrast"].actual == [0] * 9 + [1]
+        assert results[name].reference == pytest.approx([0.1] * 10, abs=0.0011)
+        assert sum(results[name].log) == pytest.approx(1)
+    assert [name for name, result in results.items() if result.has_drifted] == ["contrast"]
+    assert results["contrast"].log == [0] * 9 + [1]
     assert results["contrast"].means == pytest.approx((0, 5), abs=0.2)
 
 
 def test_find_drift_of_values_that_are_all_equal_finds_none_and_then_the_first_difference() -> None:
     reference, log = (Values({name: [1.0] * 150 for name in NUMBERS}, ["a"] * 150) for _ in range(2))
-    assert {result.p_value for result in find_drift(reference, log)} == {1.0}
+    assert {result.p_value for result in compare_values(reference, log)} == {1.0}
     log.numbers["confidence"] = [0.5] * 150
-    assert [result.name for result in find_drift(reference, log) if result.is_alarm] == ["confidence"]
+    assert [result.name for result in compare_values(reference, log) if result.has_drifted] == ["confidence"]
 
 
-def test_alarm_level_is_divided_by_the_number_of_tests() -> None:
-    assert pytest.approx(0.002) == ALARM_LEVEL
-    assert Drift("", [], [], [], None, 0.0019).is_alarm and not Drift("", [], [], [], None, 0.0021).is_alarm
+def test_has_drifted_uses_a_level_that_is_divided_by_the_number_of_tests() -> None:
+    assert pytest.approx(0.002) == SIGNIFICANCE_LEVEL
+    below, above = (ValueComparison("", [], [], [], None, p_value) for p_value in (0.0019, 0.0021))
+    assert below.has_drifted and not above.has_drifted
 
 
 def test_chi_squared_p_value_is_that_of_scipy() -> None:
@@ -75,7 +76,7 @@ def test_chi_squared_p_value_with_many_rare_classes_gives_few_false_alarms() -> 
 def test_find_drift_of_samples_of_one_distribution_gives_an_alarm_in_less_than_5_percent() -> None:
     reference = make_values(500, 0)
     samples = (make_values(100, seed) for seed in range(1, 201))
-    alarms = [any(result.is_alarm for result in find_drift(reference, sample)) for sample in samples]
+    alarms = [any(result.has_drifted for result in compare_values(reference, sample)) for sample in samples]
     assert np.mean(alarms) < 0.05
 
 

@@ -75,7 +75,7 @@ def test_stage_after_kills_at_random_moments_writes_the_same_bytes(trained: Path
 def test_stage_with_a_full_disk_changes_nothing(project: Path, stage: str) -> None:
     before = read_outputs(project)
     result = run(project, *with_limit("-f 16", STAGES[stage]))
-    assert_fails(result, f"{stage}.py: ", "File too large", "nothing was changed")
+    assert_fails(result, f"{stage}.py: ", "File too large", "no incomplete output is left")
     assert not list(project.rglob(".*.tmp"))
     assert {**before, **read_outputs(project)} == before
 

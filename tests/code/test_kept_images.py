@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from classifier.serving import keeping, kept_images
+from classifier.kept_images import folder as kept_folder
+from classifier.kept_images.folder import KeptImages
+from classifier.serving import keeping
 from classifier.serving.keeping import check_keep_folder, images_not_kept, keep_uncertain
-from classifier.serving.kept_images import KeptImages
 from support.commands import ROOT, without_root_rights
 from support.images import encode
 from support.kept import MODEL, keep, png, prediction, read_json
@@ -104,7 +105,7 @@ def test_keep_uncertain_with_a_full_folder_keeps_no_more_and_logs_once(
 ) -> None:
     keep(tmp_path / "two", 0.5, 0.5)
     two_images = sum(path.stat().st_size for path in (tmp_path / "two").iterdir())
-    monkeypatch.setattr(kept_images, limit, 2 if limit == "MAX_IMAGES" else two_images + len(png(2)) - 1)
+    monkeypatch.setattr(kept_folder, limit, 2 if limit == "MAX_IMAGES" else two_images + len(png(2)) - 1)
     folder = tmp_path / "kept"
     folder.mkdir()
     monkeypatch.setattr(logging.getLogger("bentoml"), "propagate", True)
@@ -161,7 +162,7 @@ def test_keep_whose_record_cannot_be_written_removes_the_image(tmp_path: Path, m
 
 
 def test_keep_in_many_threads_stays_within_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_images, "MAX_IMAGES", 10)
+    monkeypatch.setattr(kept_folder, "MAX_IMAGES", 10)
     with ThreadPoolExecutor(8) as executor:
         for i in range(40):
             executor.submit(keep_uncertain, str(tmp_path), MODEL, [png(i // 2)], [prediction()])

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from classifier.kept_images.folder import KeptImages
+from classifier.kept_images.records import MissingImageError
 from classifier.serving.keeping import MAX_LABEL_BYTES, label_route
-from classifier.serving.kept_images import KeptImages
 from classifier.serving.middleware import RouteAllowlistMiddleware
-from classifier.serving.records import MissingImageError
 from support.commands import ROOT
 from support.kept import MODEL, keep, png, prediction, read_json
 from support.serving import assert_error, send
@@ -26,7 +26,7 @@ def test_labels_of_two_processes_are_all_stored(tmp_path: Path) -> None:
     ids = keep(tmp_path, *[0.5] * 40)
     code = """
 import sys
-from classifier.serving.kept_images import KeptImages
+from classifier.kept_images.folder import KeptImages
 for image_id in sys.argv[3:]:
     KeptImages(sys.argv[1]).label(image_id, sys.argv[2])
 """

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from classifier.kept_images.folder import KeptImages
 from classifier.labelling.moving import check_class_name, move_labelled
-from classifier.serving.kept_images import KeptImages
 from support.commands import ROOT, assert_fails, run, without_root_rights
 from support.kept import keep, make_dataset, png, read_json
 from support.stages import with_limit
@@ -15,7 +15,7 @@ from utils.errors import UserError
 
 MOVE = (
     "import sys; from pathlib import Path; sys.path.insert(0, 'src');"
-    "from classifier.labelling.moving import move_labelled; from classifier.serving.kept_images import KeptImages;"
+    "from classifier.labelling.moving import move_labelled; from classifier.kept_images.folder import KeptImages;"
     "result = move_labelled(KeptImages(sys.argv[1]), Path(sys.argv[2])); print(dict(result.moved), *result.problems)"
 )
 
@@ -156,7 +156,7 @@ def test_check_class_name_with_an_impossible_name_raises_user_error(name: str, m
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("none", "raw"), "none is not a folder; name the one that KEEP_IMAGES names"),
+        (("none", "raw"), "none is not a folder; give the folder that KEEP_IMAGES names"),
         (("kept", "none"), "none is not a folder; run `python src/render.py none`"),
         (("kept", "raw"), "kept has no images to label"),
         (("raw/Mars/1.png", "raw"), "raw/Mars/1.png is not a folder"),

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from PIL import Image
 
+from classifier.kept_images.folder import KeptImages
 from classifier.labelling.app import PREVIEW_SIDE, LabelApp
-from classifier.serving.kept_images import KeptImages
 from support.images import encode
 from support.kept import MODEL, keep, make_dataset, png, prediction, read_json
 from support.serving import assert_error, send

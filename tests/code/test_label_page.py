@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from classifier.serving.kept_images import KeptImages
+from classifier.kept_images.folder import KeptImages
 from support.browser import NEEDS_CHROMIUM, VIEWPORTS
 from support.commands import ROOT
 from support.kept import keep, make_dataset, png, read_json
@@ -101,10 +101,10 @@ def test_label_page_labels_and_moves_with_the_keyboard(open_page: Any, project: 
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0 and err == ""
     assert out.splitlines() == [
-        "1 to raw/Comet 1m",
-        "1 to raw/Moon",
-        "1 are none of these, and stay in kept",
-        "New: Comet 1m. Remove train.output_classes from params.yaml, or change it",
+        "Moved to raw/Comet 1m: 1",
+        "Moved to raw/Moon: 1",
+        "None of these classes, not moved from kept: 1",
+        "New classes: Comet 1m. Remove train.output_classes from params.yaml, or change it",
         "Now run",
         "  dvc add raw",
         "  dvc repro",

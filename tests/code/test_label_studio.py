@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from classifier.kept_images.folder import KeptImages
 from classifier.labelling.label_studio import export_tasks, import_labels, labelling_config
-from classifier.serving.kept_images import KeptImages
 from support.commands import ROOT, assert_fails, run, run_ok
 from support.kept import MODEL, keep, png, read_json
 from utils.errors import UserError

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from classifier.data.checks import validate_classes
-from classifier.data.discovery import ImageFolder, list_images
+from classifier.data.discovery import RawDataset, list_images
 from utils.errors import UserError
 
 
@@ -22,7 +22,7 @@ def touch(root: Path, *names: str) -> None:
         (root / name).touch()
 
 
-def accept(root: Path, nested: str = "refuse") -> ImageFolder:
+def accept(root: Path, nested: str = "refuse") -> RawDataset:
     dataset = list_images(root, nested)
     validate_classes(dataset)
     return dataset
@@ -35,7 +35,7 @@ def refusal(root: Path, nested: str = "refuse") -> str:
     return str(error.value)
 
 
-def labels(dataset: ImageFolder) -> dict[str, str]:
+def labels(dataset: RawDataset) -> dict[str, str]:
     return {path: dataset.class_names[label] for path, label in zip(dataset.paths, dataset.labels, strict=True)}
 
 

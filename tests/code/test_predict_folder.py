@@ -29,3 +29,10 @@ def test_expand_paths_of_a_folder_with_other_files_only_names_them(tmp_path: Pat
     touch(tmp_path, "1.nef", "2.svg")
     with pytest.raises(UserError, match=r"contains no images; other files: .nef: 1 \(convert to JPEG\), .svg: 1"):
         predict.expand_paths([tmp_path])
+
+
+def test_expand_paths_follows_links_to_folders_unless_they_contain_themselves(tmp_path: Path) -> None:
+    touch(tmp_path, "raw/a/1.jpg", "elsewhere/2.jpg")
+    (tmp_path / "raw/b").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "raw/c").symlink_to(tmp_path / "raw")
+    assert predict.expand_paths([tmp_path / "raw"]) == [tmp_path / "raw/a/1.jpg", tmp_path / "raw/b/2.jpg"]

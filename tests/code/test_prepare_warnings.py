@@ -48,7 +48,7 @@ def test_prepare_warns_about_all_problems_at_once(project: Path) -> None:
     assert several.startswith(f"data/raw: 3 images are in several classes: {conflicts}, ")
     assert color == "data/raw: 1 images have a single colour, as the network sees them: cat/black.png"
     assert skipped == "data/raw: 26 files are skipped: .nef: 26 (convert to JPEG)"
-    assert unequal.startswith("The classes are unequal: dog has 19 times as many images as test.")
+    assert unequal.startswith("The classes are imbalanced: dog has 19 times as many images as test.")
     assert few == "Classes with fewer than 5 test images: cat (1), test (1). Their scores say little."
 
 

@@ -94,6 +94,6 @@ def test_render_stopped_by_signal_leaves_nothing(tmp_path: Path, signum: signal.
     os.killpg(process.pid, signum)  # as a terminal does on Ctrl-C: also to the worker processes
     _, message = process.communicate(timeout=30)
     assert process.returncode == 128 + signum
-    assert f"render.py: stopped by {signum.name}; nothing was changed" in message
+    assert f"render.py: stopped by {signum.name}; no incomplete output is left" in message
     assert "Traceback" not in message
     assert not list(tmp_path.iterdir())

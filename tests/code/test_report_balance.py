@@ -27,7 +27,7 @@ def test_balance_section_warns_about_unequal_classes_and_few_test_images() -> No
     cats = {f"cat/{i}.jpg": ("cat", "cat") for i in range(100)}
     text = balance_section(snapshot({**cats, "dog/1.jpg": ("dog", "cat")}, balanced_acc=0.5, majority_acc=0.99))
     _, unequal, few = text.split("\n\n")
-    assert unequal.startswith("⚠️ The classes are unequal: `cat` has 100 times as many images as `dog`.")
+    assert unequal.startswith("⚠️ The classes are imbalanced: `cat` has 100 times as many test images as `dog`.")
     assert few == "⚠️ Classes with fewer than 5 test images: `dog` (1). Their scores say little."
 
 

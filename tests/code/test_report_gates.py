@@ -51,8 +51,8 @@ def test_load_params_of_wrong_gates_names_them(tmp_path: Path, text: str, messag
 
 def passed(num_wrong: tuple[int, int], num_images: int = 400, **gates: float) -> list[bool]:
     """Return which gates a model passes; `num_wrong` are the mistakes of the base and of the new model."""
-    base, head = (make_snapshot(make_predictions(number, num_images)) for number in num_wrong)
-    results = check_gates(EvaluateParams(**gates), head, compare_predictions(base, head))
+    base, current = (make_snapshot(make_predictions(number, num_images)) for number in num_wrong)
+    results = check_gates(EvaluateParams(**gates), current, compare_predictions(base, current))
     return [result.is_passed for result in results]
 
 
@@ -92,11 +92,11 @@ def test_max_drop_with_few_test_images_accepts_a_fall_that_can_be_random() -> No
 
 
 def test_max_drop_compares_only_common_test_images() -> None:
-    base, head = make_snapshot(make_predictions(0, 400)), make_snapshot(make_predictions(100, 400))
+    base, current = make_snapshot(make_predictions(0, 400)), make_snapshot(make_predictions(100, 400))
     params = EvaluateParams(max_drop=0.02)
-    renamed = make_snapshot({f"new/{file}": pair for file, pair in head.predictions.items()})
+    renamed = make_snapshot({f"new/{file}": pair for file, pair in current.predictions.items()})
     (result,) = check_gates(params, renamed, compare_predictions(base, renamed))
-    assert result.is_passed and "there are no common test images" in result.values
+    assert result.is_passed and "there are no common test images" in result.comparison
     more = make_snapshot(base.predictions | renamed.predictions)
     assert [result.is_passed for result in check_gates(params, more, compare_predictions(base, more))] == [True]
 
@@ -104,7 +104,7 @@ def test_max_drop_compares_only_common_test_images() -> None:
 def test_min_acc_without_metrics_fails() -> None:
     base = make_snapshot(BEFORE)
     (result,) = check_gates(EvaluateParams(min_acc=0), replace(base, metrics={}), compare_predictions(base, base))
-    assert not result.is_passed and result.values == "val_acc is missing; evaluate.min_acc is 0"
+    assert not result.is_passed and result.comparison == "val_acc is missing; evaluate.min_acc is 0"
 
 
 def test_report_names_the_gates_in_its_first_lines(committed: Path, make_report: MakeReport) -> None:

@@ -8,6 +8,8 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
+from classifier.reporting.sections import params_section
+from classifier.reporting.snapshot import Snapshot
 from support.reports import BEFORE, commit_results, make_snapshot, write_results
 
 MakeReport = Callable[..., str]
@@ -67,3 +69,8 @@ def test_report_with_a_thousand_classes_fits_into_a_comment(
     assert "\n\n### Worse than BASE: 0." in text
     assert "more.\n\n</details>" in text
     assert ("*This section is left out" in text) == is_cut
+
+
+def test_params_section_with_long_values_that_differ_at_the_end_shows_them() -> None:
+    base, current = (Snapshot("now", params={"train.note": "x" * 100 + end}) for end in "ab")
+    assert params_section(base, current).count("xxx…`") == 2

@@ -82,7 +82,7 @@ def test_predict_batch_with_a_bad_request_responds_with_an_error(server: Server,
 
 def test_predict_batch_with_bad_images_names_all_of_them(client: httpx.Client) -> None:
     files = [("images", (name, content)) for name, content in (("a", NOISE_PNG), ("b.png", b"x"), ("c.png", b""))]
-    messages = ("image 2 (b.png): not a readable image", "; image 3 (c.png): the file is empty")
+    messages = ("image 2 (b.png): not a readable image", "; image 3 (c.png): not a readable image: the file is empty")
     assert_error(client.post("/predict_batch", files=files), 400, *messages)
 
 

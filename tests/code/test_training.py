@@ -121,10 +121,10 @@ def test_image_batches_without_seed_are_in_order_and_unchanged(prepared_dir: Pat
 
 
 @pytest.mark.usefixtures("keras")
-def test_image_batches_with_limits_are_augmented_differently_in_each_epoch(prepared_dir: Path) -> None:
+def test_image_batches_with_augment_params_are_augmented_differently_in_each_epoch(prepared_dir: Path) -> None:
     from classifier.model.batches import ImageBatches
 
-    batches = ImageBatches(prepared_dir / "train", 9, seed=1, limits=AugmentParams(brightness=0.5))
+    batches = ImageBatches(prepared_dir / "train", 9, seed=1, augment_params=AugmentParams(brightness=0.5))
     epochs = []
     for _ in range(2):
         images, _ = batches[0]

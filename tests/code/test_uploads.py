@@ -16,7 +16,7 @@ from classifier.serving.uploads import (
     MAX_REQUEST_BYTES,
     MAX_TEXT_FIELDS,
     BodyBudget,
-    UploadError,
+    RequestError,
     error_response,
     read_uploads,
     time_limit,
@@ -31,7 +31,7 @@ FILE_HEADER = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a
 async def list_uploads(request: Request) -> Response:
     try:
         uploads = await read_uploads(request, "image", MAX_FILES)
-    except UploadError as error:
+    except RequestError as error:
         return error_response(error)
     return JSONResponse([[upload.filename, upload.content.decode()] for upload in uploads])
 
@@ -89,13 +89,13 @@ ERRORS = {
 
 @pytest.mark.filterwarnings("ignore:.*SpooledTemporaryFile")  # Starlette does not close the file of a cut form
 @pytest.mark.parametrize("name", ERRORS)
-def test_read_uploads_with_a_bad_form_raises_upload_error(name: str) -> None:
+def test_read_uploads_with_a_bad_form_raises_request_error(name: str) -> None:
     status, message, request = ERRORS[name]
     response = post(**request)
     assert response.status_code == status and message in response.json()["error"], response.text
 
 
-def test_read_uploads_with_a_large_body_of_unknown_length_raises_upload_error() -> None:
+def test_read_uploads_with_a_large_body_of_unknown_length_raises_request_error() -> None:
     async def body() -> AsyncIterator[bytes]:
         yield FILE_HEADER
         for _ in range(MAX_REQUEST_BYTES // 2**20 + 1):
@@ -105,22 +105,22 @@ def test_read_uploads_with_a_large_body_of_unknown_length_raises_upload_error() 
     assert response.status_code == 413 and response.headers["connection"] == "close"
 
 
-def test_read_uploads_with_a_client_that_disconnects_raises_upload_error() -> None:
+def test_read_uploads_with_a_client_that_disconnects_raises_request_error() -> None:
     async def receive() -> dict[str, str]:
         return {"type": "http.disconnect"}
 
     scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"multipart/form-data; boundary=x")]}
-    with pytest.raises(UploadError) as error:
+    with pytest.raises(RequestError) as error:
         asyncio.run(read_uploads(Request(scope, receive), "image", 1))
     assert (error.value.status_code, error.value.detail) == (400, "the client disconnected")
 
 
-def test_time_limit_cancels_the_block_and_raises_upload_error() -> None:
+def test_time_limit_cancels_the_block_and_raises_request_error() -> None:
     async def wait() -> None:
         async with time_limit(0.1):
             await asyncio.Event().wait()
 
-    with pytest.raises(UploadError) as error:
+    with pytest.raises(RequestError) as error:
         asyncio.run(wait())
     assert error.value.status_code == 504
     assert error.value.detail == "the request took longer than 0.1 seconds; try again later"

@@ -6,7 +6,7 @@ import pytest
 
 from classifier.config import PrepareParams, load_params
 from classifier.data.dataset import Split, list_splits, load_split
-from classifier.data.discovery import ImageFolder, list_images
+from classifier.data.discovery import RawDataset, list_images
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +21,6 @@ def splits(workspace: Path) -> dict[str, Split]:
 
 
 @pytest.fixture(scope="session")
-def dataset(workspace: Path) -> ImageFolder:
+def dataset(workspace: Path) -> RawDataset:
     """The images in data/raw, with their classes."""
     return list_images(workspace / "data/raw", load_params(PrepareParams, workspace / "params.yaml").nested)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from classifier.data.dataset import Split
-from classifier.data.discovery import ImageFolder
+from classifier.data.discovery import RawDataset
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ def test_preprocess_of_the_archive_returns_the_prepared_arrays_bit_for_bit(
 
 
 def test_prepared_labels_are_those_of_the_images(
-    dataset: ImageFolder, class_names: list[str], splits: dict[str, Split]
+    dataset: RawDataset, class_names: list[str], splits: dict[str, Split]
 ) -> None:
     assert class_names == dataset.class_names
     label_of_path = dict(zip(dataset.paths, dataset.labels, strict=True))
@@ -35,7 +35,7 @@ def test_prepared_labels_are_those_of_the_images(
         assert split.labels.tolist() == [label_of_path[file] for file in split.files]
 
 
-def test_prepared_splits_are_those_of_the_dataset(dataset: ImageFolder, splits: dict[str, Split]) -> None:
+def test_prepared_splits_are_those_of_the_dataset(dataset: RawDataset, splits: dict[str, Split]) -> None:
     given = dict(zip(dataset.paths, dataset.splits or (), strict=False))
     for file in splits["test"].files:
         assert given.get(file, "test") == "test", file
@@ -45,7 +45,7 @@ def test_prepared_splits_are_those_of_the_dataset(dataset: ImageFolder, splits: 
 
 
 def test_prepared_splits_have_no_image_in_common(
-    workspace: Path, dataset: ImageFolder, splits: dict[str, Split], expect: Callable[[bool, str], None]
+    workspace: Path, dataset: RawDataset, splits: dict[str, Split], expect: Callable[[bool, str], None]
 ) -> None:
     def digest(file: str) -> bytes:
         return hashlib.sha256((workspace / "data/raw" / file).read_bytes()).digest()

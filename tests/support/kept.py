@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 
-from classifier.serving.kept_images import KeptImages
+from classifier.kept_images.folder import KeptImages
 from support.images import encode
 
 MODEL = "model:1"

@@ -4,19 +4,19 @@ from collections import Counter
 
 from classifier.config import PrepareParams
 from classifier.data.decoder import ImageInfo
-from classifier.data.discovery import ImageFolder
+from classifier.data.discovery import RawDataset
 from classifier.data.grouping import Grouping, group_images
 from classifier.data.split import choose_groups, num_validation_images, sort_groups, sort_images, split_by_content
 from utils.errors import UserError
 
 
 def assign_images(
-    dataset: ImageFolder, infos: list[ImageInfo], params: PrepareParams
+    dataset: RawDataset, infos: list[ImageInfo], params: PrepareParams
 ) -> tuple[dict[str, list[int]], Grouping]:
-    """Split a dataset by content, or as it gives it.
+    """Split a dataset by content, or as given.
 
-    A given split without validation images gets some of the training images. A given test set is never changed, even if
-    it has near-duplicates of training images.
+    If a given split has no validation images, some training images become validation images. A given test set is never
+    changed, even if it has near-duplicates of training images.
 
     Returns:
         The indices of the images in "train", "validation" (unless it is empty) and "test", and the groups of images.
@@ -43,7 +43,7 @@ def assign_images(
     return {name: images for name, images in splits.items() if images}, grouping
 
 
-def _choose_validation_images(dataset: ImageFolder, infos: list[ImageInfo], params: PrepareParams) -> list[int]:
+def _choose_validation_images(dataset: RawDataset, infos: list[ImageInfo], params: PrepareParams) -> list[int]:
     """Return a share of the training images of each class, chosen by content."""
     indices = [i for i, split in enumerate(dataset.splits or ()) if split == "train"]
     train, train_infos = dataset.select(indices), [infos[i] for i in indices]

@@ -5,7 +5,7 @@ import unicodedata
 from collections import Counter
 
 from classifier.data.decoder import ImageInfo
-from classifier.data.discovery import ImageFolder
+from classifier.data.discovery import RawDataset
 from classifier.data.given_split import validate_splits
 from classifier.data.labels_csv import LABELS_FILE
 from classifier.data.skipped import describe_skipped
@@ -22,7 +22,7 @@ PART_OF_DATASET = re.compile(
 )
 
 
-def validate_classes(dataset: ImageFolder) -> None:
+def validate_classes(dataset: RawDataset) -> None:
     """Check that there are two or more classes, each with images and with a name that works on every system.
 
     Raises:
@@ -67,7 +67,7 @@ def _check_folders_are_classes(root: str, class_names: list[str]) -> None:
         print_warning(f"{root}: {shorten_list(parts)} will be classes, but they look like parts of a dataset")
 
 
-def validate_images(dataset: ImageFolder, infos: list[ImageInfo]) -> None:
+def validate_images(dataset: RawDataset, infos: list[ImageInfo]) -> None:
     """Check that all images can be read. Warn about the same image in several classes and about images of one colour.
 
     Args:
@@ -90,7 +90,7 @@ def validate_images(dataset: ImageFolder, infos: list[ImageInfo]) -> None:
         )
 
 
-def _label_conflicts(dataset: ImageFolder, infos: list[ImageInfo]) -> list[str]:
+def _label_conflicts(dataset: RawDataset, infos: list[ImageInfo]) -> list[str]:
     return [
         " and ".join(dataset.paths[i] for i in group)
         for group in group_by(range(len(infos)), lambda i: infos[i].digest)
@@ -98,7 +98,7 @@ def _label_conflicts(dataset: ImageFolder, infos: list[ImageInfo]) -> list[str]:
     ]
 
 
-def _with_skipped(class_name: str, dataset: ImageFolder) -> str:
+def _with_skipped(class_name: str, dataset: RawDataset) -> str:
     """Return a class without images, with the files that it has instead."""
     skipped = dataset.skipped_by_class.get(class_name)
     return f"{class_name} ({describe_skipped(skipped)})" if skipped else class_name

@@ -49,14 +49,14 @@ def find_classes(root: Path, prefix: str, nested: Nested) -> ClassFolders:
         misplaced = [f"{prefix} has {len(misplaced)} images that are not in a class folder"]
     classes = ClassFolders({}, {"": top.skipped}, misplaced)
     names = list(top.folders)
-    for name in names:  # which grows
+    for name in names:  # nested folders are appended inside the loop
         content = list_folder(root / prefix / name)
         inner = [f"{name}/{folder}" for folder in content.folders]
         if nested == "refuse":
             classes.misplaced += [f"{prefix}{folder} is a folder inside a class folder" for folder in inner]
             classes.has_nested |= bool(inner)
         for folder in inner if nested == "join" else ():
-            if _contains_itself(root / prefix / folder):
+            if contains_itself(root / prefix / folder):
                 classes.misplaced.append(f"{prefix}{folder} is a link to a folder that contains it")
             else:
                 names.append(folder)
@@ -68,7 +68,8 @@ def find_classes(root: Path, prefix: str, nested: Nested) -> ClassFolders:
     return classes
 
 
-def _contains_itself(folder: Path) -> bool:
+def contains_itself(folder: Path) -> bool:
+    """Return whether a folder is a link to one that contains it."""
     return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 

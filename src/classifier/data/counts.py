@@ -9,14 +9,18 @@ MIN_TEST_IMAGES = 5  # one wrong prediction of fewer images changes the recall o
 
 
 def count_warnings(
-    counts: Mapping[str, Mapping[str, int]], quote: Callable[[str], str] = printable, leaks: int = 0
+    counts: Mapping[str, Mapping[str, int]],
+    quote: Callable[[str], str] = printable,
+    leaks: int = 0,
+    counted: str = "images",
 ) -> list[str]:
-    """Return a warning each if the classes are unequal, if classes have few test images, and if test images leak.
+    """Return warnings: the classes are imbalanced, some have few test images, or test images leak.
 
     Args:
         counts: for each class, the number of its images in each split.
         quote: formats the name of a class.
         leaks: the number of test images that are near-duplicates of training images.
+        counted: what `counts` contains: "images", or only "test images".
     """
     totals = {name: sum(splits.values()) for name, splits in counts.items()}
     largest, smallest = max(totals, key=totals.__getitem__), min(totals, key=totals.__getitem__)
@@ -24,8 +28,8 @@ def count_warnings(
     ratio = totals[largest] / max(totals[smallest], 1)
     if ratio > MAX_IMBALANCE:
         warnings.append(
-            f"The classes are unequal: {quote(largest)} has {ratio:,.0f} times as many images as {quote(smallest)}. "
-            "Look at the balanced accuracy, not at the accuracy alone."
+            f"The classes are imbalanced: {quote(largest)} has {ratio:,.0f} times as many {counted} as "
+            f"{quote(smallest)}. Look at the balanced accuracy, not at the accuracy alone."
         )
     if few := {name: splits["test"] for name, splits in counts.items() if splits["test"] < MIN_TEST_IMAGES}:
         names = shorten_list([f"{quote(name)} ({count})" for name, count in few.items()])

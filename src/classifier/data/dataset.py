@@ -25,7 +25,7 @@ class Split:
 
 
 def list_splits(prepared_dir: Path) -> list[str]:
-    """Return the names of the splits that a prepared dataset has; not each one has validation images."""
+    """Return the names of the splits that a prepared dataset has; it may lack validation images."""
     return [name for name in SPLITS if (prepared_dir / name).is_dir()]
 
 
@@ -72,7 +72,7 @@ def count_images(class_names: list[str], prepared_dir: Path) -> dict[str, dict[s
 
 
 def count_leaks(prepared_dir: Path) -> int:
-    """Return how many test images are near-duplicates of training images: 0 if split and groups are not given.
+    """Return how many test images are near-duplicates of training images: 0 unless the split or groups are given.
 
     Raises:
         UserError: a file is missing or damaged.

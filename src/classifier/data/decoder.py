@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from classifier.config import PrepareParams
-from classifier.data.discovery import ImageFolder
+from classifier.data.discovery import RawDataset
 from classifier.data.duplicates import make_thumbnails
 from classifier.data.silence import silence_decoders
 from classifier.images import preprocess
@@ -82,7 +82,7 @@ class Chunk:
 
 
 @contextmanager
-def decode_images(pool: Pool, dataset: ImageFolder, folder: Path, params: PrepareParams) -> Iterator[DecodedImages]:
+def decode_images(pool: Pool, dataset: RawDataset, folder: Path, params: PrepareParams) -> Iterator[DecodedImages]:
     """Decode all images of a dataset into a file in `folder`, which is removed at the end of the block."""
     shape = (*params.image_size, 1 if params.grayscale else 3)
     # A unique name, because a worker that was presumed dead may still write to the file of an earlier run.

@@ -18,7 +18,7 @@ from utils.files import format_list, printable
 
 
 @dataclass(frozen=True)
-class ImageFolder:
+class RawDataset:
     """A folder of labelled images.
 
     Attributes:
@@ -48,7 +48,7 @@ class ImageFolder:
         """The number of files of each kind that are not read."""
         return sum(self.skipped_by_class.values(), Counter())
 
-    def select(self, indices: list[int]) -> "ImageFolder":
+    def select(self, indices: list[int]) -> "RawDataset":
         """Return the dataset with these images only."""
         return replace(
             self,
@@ -59,7 +59,7 @@ class ImageFolder:
         )
 
 
-def list_images(root: Path, nested: Nested = "refuse") -> ImageFolder:
+def list_images(root: Path, nested: Nested = "refuse") -> RawDataset:
     """List the images of a dataset, in the layout that it has.
 
     Args:
@@ -95,7 +95,7 @@ def _check_not_wrapped(root: Path, folder: str) -> None:
         )
 
 
-def _list_splits(root: Path, top: Listing, nested: Nested) -> ImageFolder:
+def _list_splits(root: Path, top: Listing, nested: Nested) -> RawDataset:
     """List `root/<split>/<class>/<image>`."""
     outside = ClassFolders({}, {"": top.skipped}, [f"{name} is not in a class folder" for name in top.images])
     dataset = _merge_classes(root, [outside, *(find_classes(root, f"{name}/", nested) for name in top.folders)])
@@ -106,7 +106,7 @@ def _list_splits(root: Path, top: Listing, nested: Nested) -> ImageFolder:
     )
 
 
-def _merge_classes(root: Path, found: list[ClassFolders]) -> ImageFolder:
+def _merge_classes(root: Path, found: list[ClassFolders]) -> RawDataset:
     """Return all class folders as one dataset.
 
     Raises:
@@ -126,10 +126,10 @@ def _merge_classes(root: Path, found: list[ClassFolders]) -> ImageFolder:
             skipped[name] = skipped.get(name, Counter()) + counts
     layout = "in nested folders" if any("/" in name for name in class_names) else ""
     paths, labels = [path for path, _ in images], [label for _, label in images]
-    return ImageFolder(root, class_names, paths, labels, skipped, train_dir=root, layout=layout)
+    return RawDataset(root, class_names, paths, labels, skipped, train_dir=root, layout=layout)
 
 
-def _list_table(root: Path) -> ImageFolder:
+def _list_table(root: Path) -> RawDataset:
     """List the images in `root/labels.csv`, and count those that are not in it."""
     rows = read_labels(root)
     class_names = sorted({row.label for row in rows})
@@ -141,7 +141,7 @@ def _list_table(root: Path) -> ImageFolder:
     if any(row.group for row in rows):
         groups = [row.group for row in rows]
         layout += f", in {len(set(groups) - {''})} groups"
-    return ImageFolder(
+    return RawDataset(
         root,
         class_names,
         [row.file for row in rows],

@@ -63,7 +63,7 @@ def read_labels(root: Path) -> list[Row]:
 
 
 def _parse(shown: str, file: Iterable[str]) -> Iterator[Row]:
-    """Yield the rows; cells without white space at the ends.
+    """Yield the rows. White space at the ends of a cell is removed.
 
     Raises:
         UserError: a column is missing or repeated, or a row has too many cells.

@@ -164,7 +164,7 @@ def fill_quotas(groups: list[list[int]], labels: list[int], quotas: dict[int, in
 
 
 def _smallest_group(groups: list[list[int]], labels: list[int], label: int, available: Counter[int]) -> list[int]:
-    """Return the smallest group with images of a class that leaves images of each class; [] if there is none."""
+    """Return the smallest group with images of a class without which each class still has some; [] if none."""
     candidates = [
         group
         for group in groups

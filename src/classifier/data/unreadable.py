@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from classifier.data.decoder import DecodedImages
-from classifier.data.discovery import ImageFolder
+from classifier.data.discovery import RawDataset
 from classifier.data.given_split import validate_splits
 from utils.cli import print_warning
 from utils.errors import UserError
@@ -16,8 +16,8 @@ MAX_REASONS = 3  # in the warning
 
 
 def skip_unreadable(
-    dataset: ImageFolder, decoded: DecodedImages, folder: Path
-) -> tuple[ImageFolder, DecodedImages, list[str]]:
+    dataset: RawDataset, decoded: DecodedImages, folder: Path
+) -> tuple[RawDataset, DecodedImages, list[str]]:
     """Leave out the images that cannot be read, and write their names and the reasons to `folder`/unreadable.csv.
 
     Returns:

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from classifier.data.decoder import DecodedImages
-from classifier.data.discovery import ImageFolder
+from classifier.data.discovery import RawDataset
 
 
-def write_split(dataset: ImageFolder, decoded: DecodedImages, indices: list[int], folder: Path) -> None:
+def write_split(dataset: RawDataset, decoded: DecodedImages, indices: list[int], folder: Path) -> None:
     """Write the images with these indices into a new folder."""
     folder.mkdir()
     with (folder / "images.npy").open("xb") as file:

@@ -1,1 +1,1 @@
-"""Metrics, figures and the model card."""
+"""Metrics, figures and the files in evaluation/."""

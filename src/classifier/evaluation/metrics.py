@@ -74,9 +74,9 @@ def balanced_accuracy(confusion: np.ndarray) -> float:
 def bootstrap_accuracy_interval(correct: np.ndarray, num_resamples: int = 2000) -> tuple[float, float]:
     """Return the 95 % confidence interval of the accuracy.
 
-    The method is the percentile bootstrap (Efron and Tibshirani 1993, chapter 13). It fails if all predictions are
-    correct, or none. Then one end of the interval is 3 / N away from the accuracy, by the rule of three (Hanley and
-    Lippman-Hand 1983).
+    The method is the percentile bootstrap (Efron and Tibshirani 1993, chapter 13). If all predictions are
+    correct, or none, all resamples are equal. Then one end of the interval is 3 / N away from the accuracy, by the rule
+    of three (Hanley and Lippman-Hand 1983).
 
     Args:
         correct: whether each prediction is correct, boolean array of shape (N,).

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from classifier.data.dataset import Split
-from classifier.evaluation import baselines, card, metrics, plots
+from classifier.evaluation import baselines, metrics, plots
+from classifier.model import card
 from classifier.model.predictor import Predictor
 from classifier.monitoring.values import logged_values
 from utils.arrays import iter_elements
@@ -19,7 +20,7 @@ from utils.tables import write_csv
 
 @dataclass(frozen=True)
 class Predictions:
-    """The predictions for the test images. Element i of each attribute belongs to image i."""
+    """The predictions for the images of one split. Element i of each attribute belongs to image i."""
 
     logits: np.ndarray  # float32, (N, classes)
     predicted_ids: np.ndarray  # integers, (N,), indices into the class names
@@ -28,9 +29,9 @@ class Predictions:
     novelty: np.ndarray  # float64, (N,), above 1 for an unknown image
 
 
-def predict(predictor: Predictor, test: Split) -> Predictions:
-    """Return the predictions for the test images, in their order."""
-    logits, features = predictor.predict_arrays(test.images)
+def predict(predictor: Predictor, split: Split) -> Predictions:
+    """Return the predictions for the images of a split, in their order."""
+    logits, features = predictor.predict_arrays(split.images)
     results = [predictor.postprocess(row[np.newaxis]) for row in logits]
     probabilities = np.array([list(result["probabilities"].values()) for result in results])
     predicted_ids = probabilities.argmax(axis=1)
@@ -38,7 +39,7 @@ def predict(predictor: Predictor, test: Split) -> Predictions:
         logits,
         predicted_ids,
         confidence=probabilities.max(axis=1),
-        correct=predicted_ids == test.labels,
+        correct=predicted_ids == split.labels,
         novelty=predictor.novelty(features),
     )
 
@@ -69,7 +70,7 @@ def compute_metrics(predictions: Predictions, class_names: list[str], train: Spl
 def write_results(
     folder: Path,
     predictions: Predictions,
-    scores: dict[str, Any],
+    metrics_json: dict[str, Any],
     metadata: dict[str, Any],
     class_names: list[str],
     test: Split,
@@ -79,13 +80,13 @@ def write_results(
     Args:
         folder: an existing folder.
         predictions: the predictions for the test images.
-        scores: the content of metrics.json.
+        metrics_json: the content of metrics.json.
         metadata: the metadata of the model archive.
         class_names: the class names.
         test: the test split.
     """
-    (folder / "metrics.json").write_text(json.dumps(scores, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    (folder / "model_card.md").write_text(card.model_card(metadata, scores["model"], scores), "utf-8")
+    (folder / "metrics.json").write_text(json.dumps(metrics_json, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    (folder / "model_card.md").write_text(card.model_card(metadata, metrics_json["model"], metrics_json), "utf-8")
     rows = zip(
         map(printable, test.files),
         (class_names[i] for i in test.labels),
@@ -97,7 +98,7 @@ def write_results(
     bins = metrics.reliability_diagram(predictions.confidence, predictions.correct)
     write_csv(folder / "calibration.csv", bins[0], (row.values() for row in bins))
     header = ("class", "precision", "recall", "f1", "support")
-    rows_per_class = ((name, *values.values()) for name, values in scores["classes"].items())
+    rows_per_class = ((name, *values.values()) for name, values in metrics_json["classes"].items())
     write_csv(folder / "classes.csv", header, rows_per_class)
 
 

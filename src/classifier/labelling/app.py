@@ -1,5 +1,6 @@
 """The label page: a local web application."""
 
+import contextlib
 import io
 import re
 import socket
@@ -21,12 +22,12 @@ from starlette.routing import Route
 
 from classifier.decoding import open_image
 from classifier.images import preprocess
+from classifier.kept_images.folder import KeptImages
+from classifier.kept_images.records import ID_PATTERN
 from classifier.labelling.moving import MoveResult, check_class_name, list_dataset, move_labelled
-from classifier.serving.keeping import LabelRequest, label_errors, read_json
-from classifier.serving.kept_images import KeptImages
+from classifier.serving.keeping import LabelRequest, kept_image_errors, read_json
 from classifier.serving.middleware import SECURITY_HEADERS
 from classifier.serving.page import PAGE as SERVICE_PAGE
-from classifier.serving.records import ID_PATTERN
 from classifier.serving.uploads import error_response
 from utils.errors import UserError
 from utils.files import printable
@@ -86,7 +87,7 @@ class LabelApp:
 
     def images(self, _request: Request) -> Response:
         """Return the images, the most uncertain first, and the classes."""
-        with label_errors():
+        with kept_image_errors():
             records, problems = self.kept.list_records()
         images = [{"id": record.id, **record.model_dump(mode="json", exclude_unset=True)} for record in records]
         classes = list_dataset(self.raw_dir).class_names
@@ -99,7 +100,7 @@ class LabelApp:
         image_id = request.path_params["image_id"]
         if not re.fullmatch(ID_PATTERN, image_id):
             raise HTTPException(404, "this is not the id of an image")
-        with label_errors():
+        with kept_image_errors():
             content = (self.kept.folder / self.kept.read(image_id).file).read_bytes()
         try:
             preview = make_preview(content)
@@ -114,7 +115,7 @@ class LabelApp:
         return JSONResponse(body.model_dump(exclude_unset=True))
 
     def _store_label(self, body: OptionalLabelRequest) -> None:
-        with label_errors():
+        with kept_image_errors():
             if "label" not in body.model_fields_set:
                 self.kept.unlabel(body.image)
                 return
@@ -125,7 +126,7 @@ class LabelApp:
     async def move(self, request: Request) -> Response:
         """Move the labelled images, and stop the server."""
         await read_json(request, MoveRequest)
-        with label_errors():
+        with kept_image_errors():
             self.result = await run_in_threadpool(move_labelled, self.kept, self.raw_dir)
         self.on_finish()
         return JSONResponse({"moved": self.result.moved, "problems": self.result.problems})
@@ -137,13 +138,12 @@ def make_preview(content: bytes) -> bytes:
     Raises:
         ValueError: the image cannot be decoded.
     """
-    try:
+    width = height = PREVIEW_SIDE  # if only `preprocess` can read the image, without its metadata
+    with contextlib.suppress(Exception):  # Pillow raises many types for damaged metadata
         image = open_image(content)
         width, height = image.size
         if image.getexif().get(ExifTags.Base.Orientation, 1) in range(5, 9):
             width, height = height, width
-    except (OSError, SyntaxError):
-        width = height = PREVIEW_SIDE
     scale = min(1, PREVIEW_SIDE / max(width, height))
     pixels = preprocess(content, (max(1, round(height * scale)), max(1, round(width * scale))), grayscale=False)
     file = io.BytesIO()

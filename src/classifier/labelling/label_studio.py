@@ -10,9 +10,8 @@ from xml.sax.saxutils import quoteattr
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from classifier.labelling.moving import check_class_name
-from classifier.serving.kept_images import KeptImages
-from classifier.serving.records import (
+from classifier.kept_images.folder import KeptImages
+from classifier.kept_images.records import (
     FILE_PATTERN,
     DamagedRecordError,
     MissingImageError,
@@ -20,6 +19,7 @@ from classifier.serving.records import (
     describe_first,
     write_atomically,
 )
+from classifier.labelling.moving import check_class_name
 from utils.errors import UserError
 from utils.files import format_list, printable, read_regular_file
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from classifier.data.checks import comparable_name
-from classifier.data.discovery import ImageFolder, list_images
-from classifier.serving.kept_images import KeptImages
-from classifier.serving.records import DamagedRecordError, MissingImageError, Record
+from classifier.data.discovery import RawDataset, list_images
+from classifier.kept_images.folder import KeptImages
+from classifier.kept_images.records import DamagedRecordError, MissingImageError, Record
 from utils.errors import UserError
 from utils.files import printable
 
@@ -49,7 +49,7 @@ def check_class_name(name: str, class_names: Iterable[str]) -> None:
             raise UserError(f'"{shown}" differs from the class "{other}" only in case, white space or Unicode form')
 
 
-def list_dataset(raw_dir: Path) -> ImageFolder:
+def list_dataset(raw_dir: Path) -> RawDataset:
     """Return the images and the classes of the dataset, also those of nested folders.
 
     Raises:
@@ -58,8 +58,8 @@ def list_dataset(raw_dir: Path) -> ImageFolder:
     return list_images(raw_dir, "join")
 
 
-def get_train_dir(dataset: ImageFolder) -> Path:
-    """Return the folder that gets the class folders of new images: that of the dataset, or its training folder.
+def get_train_dir(dataset: RawDataset) -> Path:
+    """Return the folder for the class folders of new images: the dataset, or its training folder if the split is given.
 
     Raises:
         UserError: the classes are in labels.csv.
@@ -108,7 +108,10 @@ def move_labelled(kept: KeptImages, raw_dir: Path) -> MoveResult:
 
 
 def _move(kept: KeptImages, record: Record, class_dir: Path) -> None:
-    """Copy the image to the class folder, and then remove it and its record. A killed run leaves both, or the copy."""
+    """Copy the image to the class folder, and then remove it and its record.
+
+    If the process is killed, the image is in one of the folders or in both.
+    """
     source, target = kept.folder / record.file, class_dir / record.file
     temporary = class_dir / f".{record.file}.tmp"
     with contextlib.suppress(FileExistsError):

@@ -1,1 +1,1 @@
-"""The network: training it, storing it, and predicting with it."""
+"""The network: training it, storing it with its model card, and predicting with it."""

@@ -12,7 +12,7 @@ from classifier.config import AugmentParams
 
 
 def augment(
-    images: np.ndarray, positions: np.ndarray, batch_size: int, limits: AugmentParams, rng: np.random.Generator
+    images: np.ndarray, positions: np.ndarray, batch_size: int, params: AugmentParams, rng: np.random.Generator
 ) -> np.ndarray:
     """Shift, flip, rotate, zoom and brighten each image at random.
 
@@ -22,19 +22,19 @@ def augment(
         images: uint8 of shape (N, height, width, channels).
         positions: the N positions of these images in the batch.
         batch_size: the number of images in the batch.
-        limits: how much an image may change; by default, it is only shifted.
+        params: how much an image may change; by default, it is only shifted.
         rng: the random number generator of the batch.
     """
 
     def draw(limit: float) -> np.ndarray:
         return rng.uniform(-limit, limit, batch_size)[positions]
 
-    images = random_shift(images, positions, batch_size, limits.shift, rng)
-    if limits.flip:
+    images = random_shift(images, positions, batch_size, params.shift, rng)
+    if params.flip:
         images = flip(images, draw(1) < 0)
-    if limits.rotate or limits.zoom:
-        images = rotate_and_zoom(images, draw(limits.rotate), 1 + draw(limits.zoom))
-    return change_brightness(images, 1 + draw(limits.brightness)) if limits.brightness else images
+    if params.rotate or params.zoom:
+        images = rotate_and_zoom(images, draw(params.rotate), 1 + draw(params.zoom))
+    return change_brightness(images, 1 + draw(params.brightness)) if params.brightness else images
 
 
 def random_shift(

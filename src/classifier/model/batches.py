@@ -21,28 +21,28 @@ class ImageBatches(keras.utils.PyDataset):
         split_dir: Path,
         batch_size: int,
         seed: int | None = None,
-        class_weights: float = 0,
-        limits: AugmentParams | None = None,
+        class_weight_exponent: float = 0,
+        augment_params: AugmentParams | None = None,
     ) -> None:
-        """If `seed` is given, images are shuffled and, within `limits`, augmented, differently in each epoch.
+        """If `seed` is given, images are shuffled and, with `augment_params`, augmented, differently in each epoch.
 
         Args:
             split_dir: a folder with images.npy (uint8) and labels.npy.
             batch_size: the number of images of each batch but the last.
             seed: an integer from 0 to 2**32 - 1.
-            class_weights: see `get_sample_weights`; 0 gives no sample weights.
-            limits: see `augment`; None does not augment.
+            class_weight_exponent: see `get_sample_weights`; 0 gives no sample weights.
+            augment_params: how much images may change, see `augment`; None does not augment.
         """
         super().__init__()
         self.path, self.batch_size, self.seed, self.epoch = split_dir / "images.npy", batch_size, seed, -1
-        self.limits = limits
+        self.augment_params = augment_params
         self.labels = np.load(split_dir / "labels.npy")
-        self.sample_weights = get_sample_weights(self.labels, class_weights) if class_weights else None
+        self.sample_weights = get_sample_weights(self.labels, class_weight_exponent) if class_weight_exponent else None
         self.order = np.arange(len(self.labels))
         self.on_epoch_end()
 
     def __len__(self) -> int:
-        """Return the number of batches. The last batch includes a single remaining image."""
+        """Return the number of batches. If one image remains, it is added to the last batch."""
         num_images = len(self.labels)
         return max(1, math.ceil(num_images / self.batch_size) - (num_images % self.batch_size == 1))
 
@@ -56,20 +56,26 @@ class ImageBatches(keras.utils.PyDataset):
         return batch if self.sample_weights is None else (*batch, self.sample_weights[rows])
 
     def rows(self, index: int) -> np.ndarray:
-        """Return the indices of the images of a batch, in ascending order."""
+        """Return the indices of the images of a batch, in ascending order. A single image is repeated."""
         end = None if index == len(self) - 1 else (index + 1) * self.batch_size
         rows = np.sort(self.order[index * self.batch_size : end])
         # TensorFlow uses another kernel for a batch of one image, and its results differ between processors.
         return np.repeat(rows, 2) if len(rows) == 1 else rows
 
     def load(self, index: int, rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """Read and augment the images at some positions of a batch."""
+        """Read and augment some images of a batch.
+
+        Args:
+            index: the number of the batch.
+            rows: the indices of all its images, as `rows` returns them.
+            positions: those of `rows` to read.
+        """
         # Mapped again for each batch, because pages that were read count as memory of the process.
         images = np.load(self.path, mmap_mode="r")[rows[positions]]
-        if self.seed is None or self.limits is None:
+        if self.seed is None or self.augment_params is None:
             return images
         rng = np.random.default_rng((self.seed, self.epoch, index))
-        return augment(images, positions, len(rows), self.limits, rng)
+        return augment(images, positions, len(rows), self.augment_params, rng)
 
     def on_epoch_end(self) -> None:
         """Shuffle the images for the next epoch."""

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from classifier import decoding
-from classifier.evaluation import card
 from classifier.images import preprocess
-from classifier.model import store
+from classifier.model import card, store
 from classifier.model.archive import FIXED_TIMESTAMP, canonical_json, content_version, drop_keys, write_archive
 from classifier.predictions import postprocess
 from classifier.unknown import detect_unknown
@@ -65,7 +64,9 @@ def save_model(
         },
         metadata={**metadata, "model_card": card.model_card(metadata, path.stem)},
     )
-    files["config.json"] = canonical_json(drop_keys(json.loads(files["config.json"]), "shared_object_id"))  # an address
+    files["config.json"] = canonical_json(
+        drop_keys(json.loads(files["config.json"]), "shared_object_id")
+    )  # a memory address
     files["metadata.json"] = canonical_json({**json.loads(files["metadata.json"]), "date_saved": FIXED_TIMESTAMP})
     model_yaml = yaml.safe_load(files["model.yaml"])
     model_yaml["version"] = content_version(files)

@@ -13,51 +13,51 @@ from classifier.monitoring.values import NUMBERS
 
 MIN_PREDICTIONS = 100  # with fewer, only large changes can be noticed
 NUM_TESTS = len(NUMBERS) + 1  # and the classes
-ALARM_LEVEL = 0.01 / NUM_TESTS  # Bonferroni: at most 1 % of reports give a false alarm
+SIGNIFICANCE_LEVEL = 0.01 / NUM_TESTS  # Bonferroni: about 1 % of reports give a false alarm
 NUM_BINS = 10
 MIN_EXPECTED = 5  # images of a class in each sample; rarer classes are one class for the test (Cochran 1954)
 MIN_SHARE = 0.0001  # replaces the share of an empty bin, whose logarithm is infinite
 
 
 @dataclass(frozen=True)
-class Drift:
-    """One value in the reference and in the log.
+class ValueComparison:
+    """The comparison of one value: is it distributed in the log as in the reference?
 
     Attributes:
         name: the value.
         labels: the bins: for a number their lower ends, but "lowest" for the first one; otherwise the classes.
-        expected: the share of the reference in each bin.
-        actual: the share of the log in each bin.
+        reference: the share of the reference in each bin.
+        log: the share of the log in each bin.
         means: the means of the reference and of the log; None for classes.
         p_value: that of the two-sample test.
     """
 
     name: str
     labels: list[str]
-    expected: list[float]
-    actual: list[float]
+    reference: list[float]
+    log: list[float]
     means: tuple[float, float] | None
     p_value: float
 
     @property
     def psi(self) -> float:
-        """The population stability index: the sum of (actual - expected) * ln(actual / expected) over the bins."""
-        pairs = [(max(p, MIN_SHARE), max(q, MIN_SHARE)) for p, q in zip(self.expected, self.actual, strict=True)]
+        """The population stability index: the sum of (log - reference) * ln(log / reference) over the bins."""
+        pairs = [(max(p, MIN_SHARE), max(q, MIN_SHARE)) for p, q in zip(self.reference, self.log, strict=True)]
         return math.fsum((q - p) * math.log(q / p) for p, q in pairs)
 
     @property
-    def is_alarm(self) -> bool:
+    def has_drifted(self) -> bool:
         """Whether the difference is more than random."""
-        return self.p_value < ALARM_LEVEL
+        return self.p_value < SIGNIFICANCE_LEVEL
 
 
-def find_drift(reference: Values, log: Values) -> list[Drift]:
+def compare_values(reference: Values, log: Values) -> list[ValueComparison]:
     """Return the comparison of each value."""
-    drifts = [_compare_numbers(name, reference.numbers[name], log.numbers[name]) for name in reference.numbers]
-    return [*drifts, _compare_classes(reference.classes, log.classes)]
+    numbers = [_compare_numbers(name, reference.numbers[name], log.numbers[name]) for name in reference.numbers]
+    return [*numbers, _compare_classes(reference.classes, log.classes)]
 
 
-def _compare_numbers(name: str, reference: Sequence[float], log: Sequence[float]) -> Drift:
+def _compare_numbers(name: str, reference: Sequence[float], log: Sequence[float]) -> ValueComparison:
     """Compare with the Kolmogorov-Smirnov test. The bins for the PSI are the deciles of the reference."""
     expected, actual = np.array(reference), np.array(log)
     edges = np.unique(np.quantile(expected, np.arange(1, NUM_BINS) / NUM_BINS, method="inverted_cdf"))
@@ -65,7 +65,7 @@ def _compare_numbers(name: str, reference: Sequence[float], log: Sequence[float]
         (np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1) / len(values)).tolist()
         for values in (expected, actual)
     )
-    return Drift(
+    return ValueComparison(
         name,
         ["lowest", *(f"{edge:.4g}" for edge in edges)],
         before,
@@ -75,11 +75,11 @@ def _compare_numbers(name: str, reference: Sequence[float], log: Sequence[float]
     )
 
 
-def _compare_classes(reference: Sequence[str], log: Sequence[str]) -> Drift:
+def _compare_classes(reference: Sequence[str], log: Sequence[str]) -> ValueComparison:
     """Compare with the chi-squared test of homogeneity."""
     before, after = Counter(reference), Counter(log)
     names = sorted(before | after)
-    return Drift(
+    return ValueComparison(
         "prediction",
         names,
         [before[name] / len(reference) for name in names],

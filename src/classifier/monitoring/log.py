@@ -57,7 +57,7 @@ class PredictionLog:
         values: those of the model's predictions.
         times: their times.
         num_other_models: the number of lines of other models.
-        num_damaged: the number of lines that are no complete prediction.
+        num_damaged: the number of lines that are not complete predictions.
     """
 
     values: Values = field(default_factory=Values)

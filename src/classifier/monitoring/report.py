@@ -1,6 +1,6 @@
 """The report about drift, as Markdown for an issue on GitHub."""
 
-from classifier.monitoring.drift import ALARM_LEVEL, MIN_PREDICTIONS, NUM_BINS, Drift
+from classifier.monitoring.drift import MIN_PREDICTIONS, NUM_BINS, SIGNIFICANCE_LEVEL, ValueComparison
 from classifier.monitoring.log import PredictionLog
 from classifier.reporting.formatting import format_p_value, percent
 from utils.files import shorten_list
@@ -9,27 +9,27 @@ from utils.markdown import code_span, details, line_chart, table
 MAX_CHART_CLASSES = 15
 
 
-def drift_report(model: str, log: PredictionLog, num_reference: int, drifts: list[Drift]) -> str:
+def drift_report(model: str, log: PredictionLog, num_reference: int, comparisons: list[ValueComparison]) -> str:
     """Return the report.
 
     Args:
         model: the model's tag.
         log: its prediction log.
         num_reference: the number of held-out images.
-        drifts: the comparison of each value; empty if there are too few predictions.
+        comparisons: the comparison of each value; empty if there are too few predictions.
     """
-    alarms = [drift for drift in drifts if drift.is_alarm]
-    if not drifts:
+    drifted = [comparison for comparison in comparisons if comparison.has_drifted]
+    if not comparisons:
         headline = f"Too few predictions to detect drift: {len(log.values)} of at least {MIN_PREDICTIONS}"
-    elif alarms:
-        headline = f"Drift: {shorten_list([drift.name for drift in alarms])}"
+    elif drifted:
+        headline = f"Drift: {shorten_list([comparison.name for comparison in drifted])}"
     else:
         headline = "No drift"
     sections = [f"### {headline}", _describe_log(model, log, num_reference)]
-    if drifts:
-        sections += [_drift_table(drifts), _describe_tests(len(log.values), num_reference)]
-        sections += [_chart(drift) for drift in alarms]
-        others = "\n\n".join(_chart(drift) for drift in drifts if drift not in alarms)
+    if comparisons:
+        sections += [_drift_table(comparisons), _describe_tests(len(log.values), num_reference)]
+        sections += [_chart(comparison) for comparison in drifted]
+        others = "\n\n".join(_chart(comparison) for comparison in comparisons if comparison not in drifted)
         sections += [details("Values without drift", f"\n\n{others}").strip()] if others else []
     return "\n\n".join(sections)
 
@@ -45,17 +45,19 @@ def _describe_log(model: str, log: PredictionLog, num_reference: int) -> str:
     return text
 
 
-def _drift_table(drifts: list[Drift]) -> str:
+def _drift_table(comparisons: list[ValueComparison]) -> str:
     rows = []
-    for drift in drifts:
-        before, after = map("{:.3f}".format, drift.means) if drift.means else _largest_change(drift)
-        mark = "🔴 **drift**" if drift.is_alarm else ""
-        rows.append((drift.name, before, after, f"{drift.psi:.2f}", format_p_value(drift.p_value), mark))
+    for comparison in comparisons:
+        reference, log = map("{:.3f}".format, comparison.means) if comparison.means else _largest_change(comparison)
+        mark = "🔴 **drift**" if comparison.has_drifted else ""
+        rows.append(
+            (comparison.name, reference, log, f"{comparison.psi:.2f}", format_p_value(comparison.p_value), mark)
+        )
     return table(("", "held-out images", "log", "PSI", "test", ""), rows)
 
 
-def _largest_change(drift: Drift) -> tuple[str, str]:
-    pairs = zip(drift.labels, drift.expected, drift.actual, strict=True)
+def _largest_change(comparison: ValueComparison) -> tuple[str, str]:
+    pairs = zip(comparison.labels, comparison.reference, comparison.log, strict=True)
     name, before, after = max(pairs, key=lambda pair: abs(pair[2] - pair[1]))
     return f"{percent(before)} {code_span(name)}", f"{percent(after)} {code_span(name)}"
 
@@ -64,17 +66,17 @@ def _describe_tests(num_predictions: int, num_reference: int) -> str:
     random_psi = (NUM_BINS - 1) * (1 / num_predictions + 1 / num_reference)  # its mean: Yurdakul (2018)
     return (
         "The table has the means and, of the predicted classes, the one that changed most. There is drift if p is "
-        f"below {ALARM_LEVEL:g} (Kolmogorov-Smirnov test; for the classes, chi-squared test). The PSI is the size of "
-        "the change: below 0.1 small, above 0.25 large. With so many predictions, it is about "
+        f"below {SIGNIFICANCE_LEVEL:g} (Kolmogorov-Smirnov test; for the classes, chi-squared test). The PSI is the "
+        "size of the change: below 0.1 small, above 0.25 large. With so many predictions, it is about "
         f"{random_psi:.2f} if nothing changed."
     )
 
 
-def _chart(drift: Drift) -> str:
-    bins = list(zip(drift.labels, drift.expected, drift.actual, strict=True))
-    if not drift.means and len(bins) > MAX_CHART_CLASSES:
+def _chart(comparison: ValueComparison) -> str:
+    bins = list(zip(comparison.labels, comparison.reference, comparison.log, strict=True))
+    if not comparison.means and len(bins) > MAX_CHART_CLASSES:
         bins = sorted(bins, key=lambda item: -abs(item[2] - item[1]))[:MAX_CHART_CLASSES]
-    labels, expected, actual = zip(*bins, strict=True)
-    chart = line_chart("Share of the predictions", drift.name, labels, [actual, expected], from_zero=True)
-    text = "; the labels are the lower ends of the bins" if drift.means else ""
-    return f"**{drift.name.capitalize()}:** 🟦 log, 🟧 held-out images{text}\n\n{chart}"
+    labels, reference, log = zip(*bins, strict=True)
+    chart = line_chart("Share of the predictions", comparison.name, labels, [log, reference], from_zero=True)
+    text = "; the labels are the lower ends of the bins" if comparison.means else ""
+    return f"**{comparison.name.capitalize()}:** 🟦 log, 🟧 held-out images{text}\n\n{chart}"

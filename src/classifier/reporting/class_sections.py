@@ -14,11 +14,11 @@ MAX_MATRIX_CLASSES = 15  # with more classes, only the most common confusions ar
 
 @dataclass(frozen=True)
 class ClassDelta:
-    """The metrics of one class, (base, head); None if a revision does not have the class.
+    """The metrics of one class, (base, current); None if a snapshot does not have the class.
 
     Attributes:
         name: the class.
-        num_images: the number of its test images in the head.
+        num_images: the number of its test images now.
         recall: as in metrics.json.
         precision: as in metrics.json.
         f1: as in metrics.json.
@@ -55,32 +55,32 @@ class ClassDelta:
         return better_or_worse(self.f1_change > 0) if agrees and self.change.is_significant else ""
 
 
-def balance_section(head: Snapshot) -> str:
+def balance_section(current: Snapshot) -> str:
     """Return a line with the balanced accuracy and the majority-class baseline, then warnings about the classes."""
-    balanced, majority = head.metric("balanced_acc"), head.metric("majority_acc")
+    balanced, majority = current.metric("balanced_acc"), current.metric("majority_acc")
     if balanced is None or majority is None:
         return ""
-    supports = {name: {"test": int(head.metric("classes", name, "support") or 0)} for name in head.class_names}
+    supports = {name: {"test": int(current.metric("classes", name, "support") or 0)} for name in current.class_names}
     lines = [
         f"**Balance:** the balanced accuracy, the mean recall of all classes, is {percent(balanced)}. A model that "
         f"always predicts the most common class has an accuracy of {percent(majority)}.",
-        *(f"⚠️ {warning}" for warning in count_warnings(supports, code_span)),
+        *(f"⚠️ {warning}" for warning in count_warnings(supports, code_span, counted="test images")),
     ]
     return "\n\n".join(lines)
 
 
-def classes_section(base: Snapshot, head: Snapshot, comparison: Comparison) -> str:
+def classes_section(base: Snapshot, current: Snapshot, comparison: Comparison) -> str:
     """Return a table of the classes whose metrics changed, worst first."""
     if not base.class_names:
         return ""
-    names = sorted({*base.class_names, *head.class_names})
+    names = sorted({*base.class_names, *current.class_names})
     deltas = []
     for name in names:
         recall, precision, f1 = (
-            (base.metric("classes", name, key), head.metric("classes", name, key))
+            (base.metric("classes", name, key), current.metric("classes", name, key))
             for key in ("recall", "precision", "f1")
         )
-        num_images = int(head.metric("classes", name, "support") or 0)
+        num_images = int(current.metric("classes", name, "support") or 0)
         change = comparison.by_class.get(name, PairedChange())
         deltas.append(ClassDelta(name, num_images, recall, precision, f1, change))
     changed = sorted((delta for delta in deltas if delta.has_changed), key=lambda delta: delta.f1_change)
@@ -100,9 +100,9 @@ def _from_to(values: tuple[float | None, float | None]) -> str:
     return " → ".join(texts)
 
 
-def confusion_section(base: Snapshot, head: Snapshot) -> str:
+def confusion_section(base: Snapshot, current: Snapshot) -> str:
     """Return the confusion matrix or, for many classes, the most common confusions."""
-    before, after = (Counter(snapshot.predictions.values()) for snapshot in (base, head))
+    before, after = (Counter(snapshot.predictions.values()) for snapshot in (base, current))
     names = sorted({name for pair in before | after for name in pair})
     if len(names) > MAX_MATRIX_CLASSES:
         confusions = [pair for pair in before | after if pair[0] != pair[1]]
@@ -123,10 +123,10 @@ def confusion_section(base: Snapshot, head: Snapshot) -> str:
     return details(f"Confusion matrix, {base.name} → now", collapsible_table(header, matrix))
 
 
-def predictions_section(base: Snapshot, head: Snapshot) -> str:
+def predictions_section(base: Snapshot, current: Snapshot) -> str:
     """Return a table of the test images that became wrong, then of those that became correct."""
     newly_wrong, newly_correct = [], []
-    for file, (actual, predicted) in head.predictions.items():
+    for file, (actual, predicted) in current.predictions.items():
         base_actual, base_predicted = base.predictions.get(file, ("", ""))
         if base_actual != actual:
             continue

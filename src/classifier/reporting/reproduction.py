@@ -1,4 +1,4 @@
-"""Whether the committed results come out again on this machine."""
+"""Check whether the workspace reproduces the committed results."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ class Level(Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the committed results come out again.
+    """Whether the committed results are reproduced.
 
     Attributes:
         level: the level.
-        problem: why they do not; empty if they do.
+        problem: why they are not, or "".
         changed: the inputs and results that differ from the commit.
     """
 

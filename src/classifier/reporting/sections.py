@@ -30,7 +30,7 @@ LEVEL_MARKS = {Level.BYTES: "🟢", Level.EFFECT: "🟡", Level.NONE: "🔴"}
 
 
 def reproduction_section(verdict: Verdict, committed: Snapshot, new: Snapshot) -> str:
-    """Return one line: whether the committed results come out again."""
+    """Return one line: whether the committed results are reproduced."""
     text = " ".join(describe_verdict(verdict, committed, new, code_span))
     return f"{LEVEL_MARKS[verdict.level]} **{verdict.level.value}:** {text}"
 
@@ -60,10 +60,10 @@ def describe_verdict(verdict: Verdict, committed: Snapshot, new: Snapshot, quote
     return [f"{reason}.", f"{advice} Changed: {', '.join(names)}." if names else advice]
 
 
-def summary_section(base: Snapshot, head: Snapshot, comparison: Comparison) -> str:
+def summary_section(base: Snapshot, current: Snapshot, comparison: Comparison) -> str:
     """Return a headline, better or worse, and the number of images that became correct or wrong."""
-    total, base_total = len(head.predictions), len(base.predictions)
-    accuracy = percent(head.metric("val_acc") or 0.0, total)
+    total, base_total = len(current.predictions), len(base.predictions)
+    accuracy = percent(current.metric("val_acc") or 0.0, total)
     base_accuracy = base.metric("val_acc")
     if base_accuracy is None:
         return f"### Nothing to compare with: {base.name} has no metrics\n\n{accuracy} correct now."
@@ -92,18 +92,18 @@ def summary_section(base: Snapshot, head: Snapshot, comparison: Comparison) -> s
     return f"### {headline} {base.name}{scope}: {shares[0]} correct, before {shares[1]}\n\n{text}."
 
 
-def metrics_section(base: Snapshot, head: Snapshot, comparison: Comparison) -> str:
+def metrics_section(base: Snapshot, current: Snapshot, comparison: Comparison) -> str:
     """Return a table of the metrics, the model and its archive. Changes are judged only if the test is significant."""
     is_judged = comparison.is_same_test_set and comparison.total.is_significant
     rows = []
     for key in METRICS:
-        old, new = base.metric(key), head.metric(key)
+        old, new = base.metric(key), current.metric(key)
         if new is not None:
-            rows.append((key, *_metric_cells(key, old, new, len(head.predictions), is_judged)))
-    versions = [base.model_version, head.model_version]
+            rows.append((key, *_metric_cells(key, old, new, len(current.predictions), is_judged)))
+    versions = [base.model_version, current.model_version]
     is_other_model = versions[0] and versions[0] != versions[1]
     rows.append(("model", *map(code_span, versions), "different" if is_other_model else "", ""))
-    sizes = [f"{size / 1e6:.2f} MB" if size else "–" for size in (base.archive_size, head.archive_size)]
+    sizes = [f"{size / 1e6:.2f} MB" if size else "–" for size in (base.archive_size, current.archive_size)]
     rows.append(("model archive", *sizes, "", ""))
     return collapsible_table(("", base.name, "now", "change", ""), rows)
 
@@ -121,30 +121,30 @@ def _metric_cells(key: str, old: float | None, new: float, num_images: int, is_j
     return show(old), show(new), change, better_or_worse(is_better) if is_judged else ""
 
 
-def params_section(base: Snapshot, head: Snapshot) -> str:
+def params_section(base: Snapshot, current: Snapshot) -> str:
     """Return a table of the parameters that changed."""
     rows = []
-    for key in dict.fromkeys((*base.params, *head.params)):
-        old, new = (code_span(snapshot.params.get(key, "–")) for snapshot in (base, head))
+    for key in dict.fromkeys((*base.params, *current.params)):
+        old, new = (snapshot.params.get(key, "–") for snapshot in (base, current))
         if old != new:
-            rows.append((code_span(key), old, new))
+            rows.append((code_span(key), code_span(old), code_span(new)))
     return f"**Parameters**{collapsible_table(('', base.name, 'now'), rows)}" if rows else "**Parameters:** no change."
 
 
-def dataset_section(base: Snapshot, head: Snapshot) -> str:
+def dataset_section(base: Snapshot, current: Snapshot) -> str:
     """Return a table of the images that were added, removed or changed, by class, or by folder if these differ."""
     before, count = (
         f"{dataset.get('nfiles', 0):,} files, {dataset.get('size', 0) / 1e6:.1f} MB"
-        for dataset in (base.dataset, head.dataset)
+        for dataset in (base.dataset, current.dataset)
     )
-    if base.dataset.get("md5") == head.dataset.get("md5"):
+    if base.dataset.get("md5") == current.dataset.get("md5"):
         return f"**Images:** no change ({count})."
     text = f"**Images:** {count}; before {before}."
-    if not base.dataset or not head.dataset:
+    if not base.dataset or not current.dataset:
         return text
     old, new = dvc_list_hashes(base.name), dvc_list_hashes()
     if old is None or new is None:
-        missing = base.name if old is None else "now"
+        missing = base.name if old is None else "the workspace"
         return f"{text} The changed images are not known: neither DVC's cache nor its remote has the list of {missing}."
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for path in old.keys() | new.keys():
@@ -152,7 +152,7 @@ def dataset_section(base: Snapshot, head: Snapshot) -> str:
         folder = counts[path.rpartition("/")[0]]
         folder.update(before=int(path in old), now=int(path in new))
         folder[kind] += old.get(path) != new.get(path)
-    is_by_class = counts.keys() - {""} <= {*base.class_names, *head.class_names}
+    is_by_class = counts.keys() - {""} <= {*base.class_names, *current.class_names}
     rows = [
         (
             code_span(name),
@@ -172,9 +172,9 @@ def _class_note(counts: Counter[str]) -> str:
     return "" if counts["now"] else REMOVED_CLASS
 
 
-def curves_section(base: Snapshot, head: Snapshot) -> str:
+def curves_section(base: Snapshot, current: Snapshot) -> str:
     """Return charts of the validation loss and accuracy over the epochs, as history.csv has them."""
-    num_epochs = max(len(base.history), len(head.history))
+    num_epochs = max(len(base.history), len(current.history))
     if not num_epochs:
         return ""
     step = math.ceil(num_epochs / MAX_CURVE_POINTS)
@@ -182,7 +182,7 @@ def curves_section(base: Snapshot, head: Snapshot) -> str:
     charts = []
     for column, metric in enumerate(("loss", "accuracy")):
         lines = [
-            [snapshot.history[i][column] for i in epochs if i < len(snapshot.history)] for snapshot in (head, base)
+            [snapshot.history[i][column] for i in epochs if i < len(snapshot.history)] for snapshot in (current, base)
         ]
         charts.append(line_chart(f"Validation {metric}", "epoch", [str(i + 1) for i in epochs], lines))
     return f"**Training:** 🟦 now, 🟧 {base.name}\n\n" + "\n\n".join(charts)

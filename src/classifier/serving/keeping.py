@@ -1,4 +1,4 @@
-"""What the service does with uncertain images: it keeps them, and takes their labels. It never fails a prediction."""
+"""Uncertain images: the service keeps them, and takes their labels. An error here never makes a prediction fail."""
 
 import contextlib
 import functools
@@ -16,8 +16,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import request_response
 from starlette.types import ASGIApp
 
-from classifier.serving.kept_images import FolderFullError, KeptImages
-from classifier.serving.records import ID_PATTERN, DamagedRecordError, MissingImageError, describe_first
+from classifier.kept_images.folder import FolderFullError, KeptImages
+from classifier.kept_images.records import ID_PATTERN, DamagedRecordError, MissingImageError, describe_first
 from classifier.serving.uploads import error_response
 from utils.errors import UserError
 from utils.files import printable
@@ -96,7 +96,7 @@ def label_route(folder: str, class_names: Collection[str], model: str) -> ASGIAp
             body = await read_json(request, LabelRequest)
             if body.label is not None and body.label not in class_names:
                 raise HTTPException(400, f"{printable(body.label)[:80]} is not a class of the model")
-            with label_errors():
+            with kept_image_errors():
                 await run_in_threadpool(kept.label, body.image, body.label, model)
         except HTTPException as error:
             return error_response(error)
@@ -106,7 +106,7 @@ def label_route(folder: str, class_names: Collection[str], model: str) -> ASGIAp
 
 
 @contextlib.contextmanager
-def label_errors() -> Iterator[None]:
+def kept_image_errors() -> Iterator[None]:
     """Turn the errors of `KeptImages` into responses.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The prediction log: one JSON line per prediction, without the image. It never fails a prediction."""
+"""The prediction log: one JSON line per prediction, without the image. An error here never makes a prediction fail."""
 
 import errno
 import functools

@@ -23,8 +23,8 @@ MAX_TEXT_FIELDS = 32  # text fields are ignored, but some clients send them
 EXTENDED_FILENAME = re.compile(rb"(?i);\s*filename\*\s*=\s*[\w-]+'[\w-]*'([^;]*)")  # RFC 5987
 
 
-class UploadError(HTTPException):
-    """A request that cannot be answered. `detail` is the message."""
+class RequestError(HTTPException):
+    """An error response to a request. `detail` is the message."""
 
 
 class Upload(NamedTuple):
@@ -67,13 +67,13 @@ async def time_limit(seconds: float) -> AsyncIterator[None]:
     """Cancel the block after a time. BentoML's own limit keeps the images in memory until the next garbage collection.
 
     Raises:
-        UploadError: the block took longer.
+        RequestError: the block took longer.
     """
     try:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise UploadError(504, f"the request took longer than {seconds} seconds; try again later") from None
+        raise RequestError(504, f"the request took longer than {seconds} seconds; try again later") from None
 
 
 async def read_uploads(request: Request, field: str, max_files: int) -> list[Upload]:
@@ -88,7 +88,7 @@ async def read_uploads(request: Request, field: str, max_files: int) -> list[Upl
         At least one and at most `max_files` files, in the order of the form.
 
     Raises:
-        UploadError: the form is damaged, has no file in the field, or is larger than MAX_REQUEST_BYTES. The rest of a
+        RequestError: the form is damaged, has no file in the field, or is larger than MAX_REQUEST_BYTES. The rest of a
             request that is too large is not read.
     """
     if int(request.headers.get("content-length", 0)) > MAX_REQUEST_BYTES:
@@ -97,9 +97,9 @@ async def read_uploads(request: Request, field: str, max_files: int) -> list[Upl
     try:
         form = await parser.parse()
     except MultiPartException as error:
-        raise UploadError(400, f"the form cannot be read: {error.message}") from None
+        raise RequestError(400, f"the form cannot be read: {error.message}") from None
     except ClientDisconnect:
-        raise UploadError(400, "the client disconnected") from None
+        raise RequestError(400, "the client disconnected") from None
     try:
         return await _read_files(form, field)
     finally:
@@ -110,11 +110,11 @@ async def _read_files(form: FormData, field: str) -> list[Upload]:
     parts = form.getlist(field)
     if not parts:
         names = ", ".join(f"'{printable(name)[:80]}'" for name in form) or "no fields"
-        raise UploadError(400, f"the form has no file in the field '{field}'; it has {names}")
+        raise RequestError(400, f"the form has no file in the field '{field}'; it has {names}")
     uploads = []
     for part in parts:
         if isinstance(part, str):
-            raise UploadError(400, f"the field '{field}' is text; send the image file itself (URLs are not fetched)")
+            raise RequestError(400, f"the field '{field}' is text; send the image file itself (URLs are not fetched)")
         uploads.append(Upload(part.filename or "", await part.read()))
     return uploads
 
@@ -128,9 +128,9 @@ async def _limited_body(request: Request) -> AsyncGenerator[bytes, None]:
         yield chunk
 
 
-def _too_large() -> UploadError:
+def _too_large() -> RequestError:
     message = f"the request is larger than {MAX_REQUEST_BYTES // 2**20} MiB; send smaller or fewer images"
-    return UploadError(413, message, {"Connection": "close"})  # else the server would read the rest of the request
+    return RequestError(413, message, {"Connection": "close"})  # else the server would read the rest of the request
 
 
 class _FormParser(MultiPartParser):

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from classifier.serving.records import (
+from classifier.kept_images.records import (
     FILE_PATTERN,
     ID_PATTERN,
     DamagedRecordError,
