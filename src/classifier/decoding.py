@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin
 from PIL.JpegImagePlugin import JpegImageFile, jpeg_factory
 
-# The formats that are decoded, with their file extensions. Pillow knows over 40 formats; some start other programs.
+# The formats that are decoded, with their file extensions. Pillow knows over 40 formats, and decodes some with other
+# programs, such as Ghostscript.
 FORMATS = {
     "JPEG": (".jfif", ".jpe", ".jpeg", ".jpg"),
     "PNG": (".png",),
@@ -36,7 +37,12 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def open_image(content: bytes) -> Image.Image:
-    """Read the header of an image file, of one of the FORMATS, whatever its name is."""
+    """Read the header of an image file, of one of the FORMATS, whatever its name is.
+
+    Raises:
+        OSError, SyntaxError: the format is unknown, or the header is damaged.
+        ValueError: a HEIC image, but pi-heif is not installed; or the header is damaged.
+    """
     file = io.BytesIO(content)
     if content.startswith(b"\xff\xd8\xff"):
         return jpeg_factory(file)  # `Image.open` rejects large images, at any scale
@@ -67,13 +73,13 @@ def without_metadata(content: bytes) -> bytes:
     return b"".join(chunks)
 
 
-def load_as_8bit(image: Image.Image, min_side: int, num_bytes: int) -> tuple[Image.Image, tuple[float, float]]:
-    """Decode an image, and convert it to an 8-bit mode without losing brightness or transparency.
+def load_as_8bit(image: Image.Image, min_side: int, file_bytes: int) -> tuple[Image.Image, tuple[float, float]]:
+    """Check the limits, then decode an image, at a reduced scale if possible, and convert it to an 8-bit mode.
 
     Args:
         image: an image whose pixels are not decoded yet, or any other Pillow image.
         min_side: a JPEG is decoded at the smallest scale at which width and height are at least this number of pixels.
-        num_bytes: the memory that the file takes.
+        file_bytes: the memory that the file takes.
 
     Returns:
         The image, and its (width, height) at the reduced scale, not rounded to whole pixels. An image with transparency
@@ -84,7 +90,7 @@ def load_as_8bit(image: Image.Image, min_side: int, num_bytes: int) -> tuple[Ima
     """
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,}")
-    box = None
+    box, num_bytes = None, file_bytes
     if isinstance(image, JpegImageFile) and image.tile:  # not decoded yet
         frames, has_one_scan = _read_markers(image)
         if not (frames and frames <= SEQUENTIAL and has_one_scan):  # libjpeg keeps the coefficients of all scans
@@ -100,9 +106,9 @@ def load_as_8bit(image: Image.Image, min_side: int, num_bytes: int) -> tuple[Ima
 
 
 def _read_markers(image: JpegImageFile) -> tuple[set[int], bool]:
-    """Return the kinds of frame that a JPEG names, and whether its first scan has all components.
+    """Return the markers of frames before the first scan of a JPEG, and whether this scan has all components.
 
-    A file that has anything but marker segments before the first scan has no known kind.
+    There are none if the file has anything but marker segments before the scan.
     """
     file: Any = image.fp  # after the header of the first scan
     end = file.tell()
@@ -121,7 +127,7 @@ def _estimate_bytes(image: Image.Image) -> int:
     bands = len(image.getbands())
     decoder = {"AVIF": 12, "HEIF": 12, "JPEG2000": 5 * bands + 1, "WEBP": 13}.get(image.format or "", 0)
     if isinstance(image, TiffImagePlugin.TiffImageFile):  # an uncompressed strip, which can be the whole image
-        decoder = math.ceil(sum(image.tag_v2.get(258, (8,))) / 8)  # BitsPerSample
+        decoder = math.ceil(sum(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (8,))) / 8)
     converted = {"1": 3, "L": 2, "P": 6, "I;16": 9, "I;16B": 9, "I": 11, "F": 11, "RGBA": 9}.get(image.mode, 5)
     if image.has_transparency_data and image.mode != "RGBA":
         converted = 13

@@ -1,7 +1,7 @@
 """The one definition of preprocess, for training, evaluation and serving.
 
-`prepare.py` calls this module. The model archive contains its source (see `classifier/model/saving.py`), and the
-service runs that source. So it imports NumPy and Pillow only.
+`prepare.py` calls this module. The model archive contains its source (see `classifier/model/saving.py`), which the
+service runs. So it imports only NumPy, Pillow and `classifier/decoding.py`.
 """
 
 import io
@@ -57,7 +57,7 @@ def preprocess(
     """
     if isinstance(image, (str, os.PathLike)):
         with open(image, "rb") as file:
-            image = file.read(MAX_DECODE_BYTES)
+            image = file.read(MAX_DECODE_BYTES)  # a longer file exceeds the limit in any case
     try:
         if isinstance(image, Image.Image):
             pixels = _to_pixels(image, image_size, grayscale)
@@ -108,10 +108,12 @@ def _to_pixels(image: Image.Image, image_size: Sequence[int], grayscale: bool, f
 
 
 def _read_orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, from 1 to 8; 1 if it is missing or invalid."""
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # noqa: BLE001, because Pillow raises many types for damaged metadata
         return 1
+    return orientation if orientation in TRANSPOSITIONS else 1
 
 
 def _srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:

@@ -24,7 +24,7 @@ def postprocess(logits: np.ndarray, labels: Sequence[str]) -> dict[str, str | di
     """
     logits = np.asarray(logits, np.float64)
     if logits.shape != (1, len(labels)) or not np.isfinite(logits).all():
-        raise ValueError(f"logits of shape {logits.shape}, or not finite; expected (1, {len(labels)})")
+        raise ValueError(f"expected finite logits of shape (1, {len(labels)}), got {logits}")
     exp_logits = np.exp(logits[0] - logits.max())
     probabilities = (exp_logits / exp_logits.sum()).tolist()
     return {

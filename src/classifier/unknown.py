@@ -10,7 +10,9 @@ import numpy as np
 def detect_unknown(
     features: np.ndarray, whitening: bytes, class_means: bytes, threshold: float
 ) -> dict[str, bool | float]:
-    """Say whether an image is unlike all classes, by the Mahalanobis distance of its features (Lee et al. 2018).
+    """Return whether an image looks like one of the classes (out-of-distribution detection).
+
+    The measure is the Mahalanobis distance of its features to the nearest class (Lee et al. 2018, arXiv:1807.03888).
 
     Args:
         features: the output of the layer "features" for one image, a float array with D values.
@@ -31,7 +33,7 @@ def detect_unknown(
     num_values = transform.size // max(1, column.size) or 1
     is_fitting = num_values * column.size == transform.size and means.size % num_values == 0
     if not is_fitting or not np.isfinite(column).all():
-        raise ValueError(f"{column.size} features, or not finite; this model has another number")
+        raise ValueError(f"expected the finite features of this model, got {column.size} values: {features}")
     # Not with `@`: these sums add row after row, in the same order on every processor.
     values = (column * transform.reshape(-1, num_values)).sum(axis=0)
     distances = ((means.reshape(-1, num_values) - values).T ** 2).sum(axis=0)

@@ -99,3 +99,11 @@ def test_preprocess_in_threads_leaves_the_warning_filters_unchanged() -> None:
         arrays = list(executor.map(lambda _: preprocess(content, SIZE, False), range(8 * 500)))
     assert list(warnings.filters) == before
     assert all(np.array_equal(array, arrays[0]) for array in arrays)
+
+
+@pytest.mark.parametrize("orientation", [0, 1, 9, 255])
+def test_preprocess_of_an_image_with_an_invalid_orientation_does_not_rotate_it(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = preprocess(encode(gradient_image(), "PNG", exif=exif), SIZE, False)
+    assert np.array_equal(pixels, preprocess(encode(gradient_image(), "PNG"), SIZE, False))

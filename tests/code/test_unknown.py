@@ -27,7 +27,7 @@ def test_detect_unknown_measures_the_distance_to_the_nearest_class(features: lis
 
 @pytest.mark.parametrize("features", [[], [1.0], [1.0] * 4, [1.0, 2.0, math.nan], [1.0, 2.0, math.inf]])
 def test_detect_unknown_with_other_or_infinite_features_raises_value_error(features: list[float]) -> None:
-    with pytest.raises(ValueError, match=f"^{len(features)} features, or not finite"):
+    with pytest.raises(ValueError, match=f"^expected the finite features of this model, got {len(features)} values"):
         detect_unknown(np.array(features), WHITENING, CLASS_MEANS, threshold=4.0)
 
 
