@@ -54,11 +54,25 @@ def test_permissions_of_a_job_that_runs_code_of_a_pull_request_are_read_only() -
     assert mlops["jobs"]["test"]["steps"][-1]["run"] == "bash .ci/run"
 
 
-def test_push_of_results_that_are_not_those_of_the_lock_is_skipped(tmp_path: Path) -> None:
-    """Results that are reproduced only in effect are other files than the committed dvc.lock names."""
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A fresh checkout with an environment in which `dvc` only prints its arguments."""
     project = tmp_path / "project"
     (project / ".venv/bin").mkdir(parents=True)
     (project / ".venv/bin/activate").write_text('dvc() { echo dvc "$@"; }\n')
+    return project
+
+
+def test_use_the_remote_in_a_fresh_checkout_writes_the_key_for_google(project: Path) -> None:
+    context = {"secrets.GOOGLE_SERVICE_ACCOUNT_KEY": '{"type": "service_account"}'}
+    printed = read_steps("mlops.yaml", "pipeline", context, HAS_REMOTE)["Use the remote"].run_ok(project)
+    key = project / ".dvc/tmp/google.json"
+    assert printed == f"dvc remote modify --local storage credentialpath {key}\n"
+    assert key.read_text() == '{"type": "service_account"}'
+
+
+def test_push_of_results_that_are_not_those_of_the_lock_is_skipped(project: Path) -> None:
+    """Results that are reproduced only in effect are other files than the committed dvc.lock names."""
     (project / "dvc.lock").write_text("committed")
     run_ok(project, "git", "init", "-q")
     commit_all(project, "results")

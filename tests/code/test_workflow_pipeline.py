@@ -43,7 +43,7 @@ def checkout(upstream: Path) -> Path:
     return clone
 
 
-def test_pipeline_without_secrets_draws_the_sample_and_reproduces_the_results(upstream: Path) -> None:
+def test_pipeline_without_secrets_renders_the_sample_and_reproduces_the_results(upstream: Path) -> None:
     clone = checkout(upstream)
     artifact_url = "https://example.invalid/7"
     steps = read_steps("mlops.yaml", "pipeline", {"steps.figures.outputs.artifact-url": artifact_url})
@@ -107,7 +107,7 @@ def test_pipeline_with_a_remote_pulls_and_pushes(upstream: Path, trained: Path, 
         clone = checkout(upstream)
         for name in ("Use the remote", GET_IMAGES, "Run the pipeline", CHECK, PUSH):
             printed = steps[name].run_ok(clone)
-            assert "Drawing the sample" not in printed and "Running stage" not in printed
+            assert "Rendering the sample" not in printed and "Running stage" not in printed
         assert (clone / "evaluation/plots/confusion_matrix.png").is_file()
         weekly = read_steps("mlops.yaml", "pipeline", context | {"github.event_name": "schedule"})["Run the pipeline"]
         assert weekly.run_ok(clone).count("Running stage") == 3
