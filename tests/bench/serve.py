@@ -86,15 +86,15 @@ def compare(rounds: int, seconds: float) -> None:
         draw_photographs(Path(folder, "photographs"), NUM_PHOTOGRAPHS)
         forms = {
             "sample": read_forms(ROOT / "data/raw", NUM_IMAGES),
-            "12 megapixels": read_forms(Path(folder, "photographs"), NUM_PHOTOGRAPHS),
+            "photographs": read_forms(Path(folder, "photographs"), NUM_PHOTOGRAPHS),
         }
         bench = Path(__file__).parent
         servers = {
             "no-op": Server("no_op_service:NoOp", bench),
-            "tutorial": Server("tutorial_service:Tutorial", bench, MODEL_TAG=tag),
-            "this project": Server(SERVICE, ROOT),
+            "tutorial's": Server("tutorial_service:Tutorial", bench, MODEL_TAG=tag),
+            "ours": Server(SERVICE, ROOT),
         }
-        cases = itertools.product((("sample", 1), ("sample", 16), ("12 megapixels", 16)), servers)
+        cases = itertools.product((("sample", 1), ("sample", 16), ("photographs", 16)), servers)
         results: dict[Case, list[Measurement]] = {(name, *rest): [] for rest, name in cases}
         for number in range(rounds + 1):
             for (name, images, num_clients), measurements in results.items():
