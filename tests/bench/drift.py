@@ -8,16 +8,13 @@ the model is trained without it, and a fifth of the sample shows it.
 """
 
 import argparse
-import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFilter
-from project import ROOT, make_project
-from ruamel.yaml import YAML
+from project import ROOT, run_script, train_without
 
 sys.path.insert(0, str(ROOT / "src"))
 
@@ -42,11 +39,6 @@ CHANGES = {
     "blur, radius 2 of 128 pixels": lambda image: image.filter(ImageFilter.GaussianBlur(2)),
     "blur, radius 4 of 128 pixels": lambda image: image.filter(ImageFilter.GaussianBlur(4)),
 }
-
-
-def run(folder: Path, *command: str) -> None:
-    """Run a Python script in a folder."""
-    subprocess.run([sys.executable, *command], cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
 def predict(predictor: Predictor, paths: list[Path], change: str) -> Values:
@@ -116,7 +108,7 @@ def main() -> None:
     seed.set_seed(0, threads=1)
     with tempfile.TemporaryDirectory() as folder:
         new_dir = Path(folder, "new")
-        run(ROOT, "src/render.py", str(new_dir), "--seed", "5", "--per-class", str(args.per_class))
+        run_script(ROOT, "src/render.py", str(new_dir), "--seed", "5", "--per-class", str(args.per_class))
         paths = sorted(new_dir.glob("*/*"))
         names = np.array([path.parent.name for path in paths])
         even = np.ones(len(paths))
@@ -132,26 +124,13 @@ def main() -> None:
                     weights = np.where(np.isin(names, more), 3, 1)
                     print_row(f"three times as many of {' and '.join(more)}", reference, values, weights, names)
         for name in NEW_CLASSES:
-            project = train_without(name, args.raw_dir.resolve(), Path(folder, name))
+            project = train_without([name], args.raw_dir, Path(folder, name))
             _, reference = read_reference(project / "evaluation")
             values = predict(Predictor(*load_model(project / "model" / archive_name(project))), paths, "none")
             is_new = names == name
             weights = np.where(is_new, NEW_SHARE / is_new.sum(), (1 - NEW_SHARE) / (~is_new).sum())
             print_row(f"model without {name}: none", reference, values, (~is_new).astype(float), names)
             print_row(f"new class: {NEW_SHARE:.0%} {name}", reference, values, weights, names)
-
-
-def train_without(name: str, raw_dir: Path, folder: Path) -> Path:
-    """Return a project whose model was trained and evaluated without a class."""
-    params = YAML(typ="safe").load(ROOT / "params.yaml")
-    params["train"].pop("output_classes", None)
-    project = make_project(folder, raw_dir, params)
-    shutil.copy(ROOT / "dvc.yaml", project)
-    shutil.rmtree(project / "data/raw" / name)
-    run(project, "src/prepare.py", "data/raw", "data/prepared")
-    run(project, "src/train.py", "data/prepared", "model")
-    run(project, "src/evaluate.py", "model", "data/prepared")
-    return project
 
 
 if __name__ == "__main__":

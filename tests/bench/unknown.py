@@ -11,39 +11,18 @@ images (1 %).
 import argparse
 import csv
 import json
-import os
-import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from project import ROOT, make_project
-from ruamel.yaml import YAML
-
-
-def run(project: Path, *command: str) -> str:
-    """Run a Python script in a project and return what it prints."""
-    environment = {**os.environ, "MODEL": str(next(project.glob("model/*.bentomodel"), ""))}
-    return subprocess.run(
-        [sys.executable, *command], cwd=project, env=environment, check=True, capture_output=True, text=True
-    ).stdout
+from project import run_script, train_without
 
 
 def evaluate_without(classes: list[Path], raw_dir: Path, folder: Path) -> tuple[float, float, float]:
     """Train without some classes; return the share of rejected test images, of rejected images, and by confidence."""
-    params = YAML(typ="safe").load(ROOT / "params.yaml")
-    params["train"].pop("output_classes", None)
-    project = make_project(folder, raw_dir, params)
-    shutil.copy(ROOT / "dvc.yaml", project)
-    for path in classes:
-        shutil.rmtree(project / "data/raw" / path.name)
-    run(project, "src/prepare.py", "data/raw", "data/prepared")
-    run(project, "src/train.py", "data/prepared", "model")
-    run(project, "src/evaluate.py", "model", "data/prepared")
+    project = train_without([path.name for path in classes], raw_dir, folder)
     with (project / "evaluation/predictions.csv").open() as file:
         known = sorted(float(row["confidence"]) for row in csv.DictReader(file))
-    rows = list(csv.DictReader(run(project, "src/predict.py", *map(str, classes), "--csv").splitlines()))
+    rows = list(csv.DictReader(run_script(project, "src/predict.py", *map(str, classes), "--csv").splitlines()))
     by_confidence = sum(float(row["confidence"]) < known[len(known) // 100] for row in rows) / len(rows)
     rejected = sum(row["known"] == "false" for row in rows) / len(rows)
     return json.loads((project / "evaluation/metrics.json").read_text())["rejected"], rejected, by_confidence
