@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -120,20 +121,43 @@ def test_readme_table_of_parameters_has_every_key_with_the_value_of_the_sample()
     assert documented == expected
 
 
+def read_markdown(path: Path) -> str:
+    """Return a Markdown file without its code blocks."""
+    return re.sub(r"(?s)```.*?```", "", path.read_text())
+
+
+def list_anchors(path: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a Markdown file."""
+    headings = re.findall(r"^#+ (.+)$", read_markdown(path), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("file", list_files("*.md"))
-def test_markdown_links_lead_to_files(file: str) -> None:
-    text = (ROOT / file).read_text()
-    links = re.findall(r"\]\(([^)\s]+)\)|<img src=\"([^\"]+)\"", re.sub(r"(?s)```.*?```", "", text))
+def test_markdown_links_lead_to_files_and_headings(file: str) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)|<img src=\"([^\"]+)\"", read_markdown(ROOT / file))
     for link in map("".join, links):
-        target = link.partition("#")[0]
-        if target and not re.match(r"https?:|\.\./\.\./actions/", target):
-            assert (ROOT / file).parent.joinpath(target).exists(), link
+        target, _, anchor = link.partition("#")
+        if not re.match(r"https?:|\.\./\.\./actions/", target):
+            path = (ROOT / file).parent / target if target else ROOT / file
+            assert path.exists(), link
+            assert not anchor or anchor in list_anchors(path), link
 
 
 @pytest.mark.slow
 def test_checks_on_this_repository_pass() -> None:
     run_ok(ROOT, "bash", ".ci/check", VIRTUAL_ENV=sys.prefix)
     run_ok(ROOT, "pre-commit", "validate-config")
+
+
+def test_ci_setup_with_an_unsupported_environment_says_to_remove_it(tmp_path: Path) -> None:
+    for folder in (".ci", ".venv/bin"):
+        (tmp_path / folder).mkdir(parents=True)
+    shutil.copy(ROOT / ".ci/setup", tmp_path / ".ci")
+    python = tmp_path / ".venv/bin/python"
+    python.write_text('#!/bin/sh\nif [ "$1" = -V ]; then echo Python 3.9.1; fi\nexit 1\n')
+    python.chmod(0o755)
+    result = run(tmp_path, "bash", ".ci/setup")
+    assert_fails(result, "setup: .venv has Python 3.9.1, which is not supported: remove .venv, and run this again.")
 
 
 def test_ci_test_without_pytest_says_how_to_install_it(tmp_path: Path) -> None:
