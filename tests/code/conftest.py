@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 import report
@@ -11,6 +12,7 @@ from support.browser import CHROMIUM
 from support.commands import run_ok
 from support.projects import ARCHIVE_PATH
 from support.reports import BEFORE, commit_results
+from support.server import Server
 from utils import seed
 
 
@@ -25,9 +27,10 @@ def keras() -> Any:
 
 @pytest.fixture
 def serve(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """serve.py in this process, without a prediction log. The metrics are forgotten, so that each test can have one."""
+    """serve.py in this process; it stores nothing. The metrics are forgotten, so that each test can have one."""
     monkeypatch.setenv("MODEL", str(trained / ARCHIVE_PATH))
-    monkeypatch.delenv("PREDICTION_LOG", raising=False)
+    for variable in ("PREDICTION_LOG", "KEEP_IMAGES"):
+        monkeypatch.delenv(variable, raising=False)
     from prometheus_client import REGISTRY
 
     import serve
@@ -36,6 +39,13 @@ def serve(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     yield serve
     for collector in set(REGISTRY._collector_to_names) - before:
         REGISTRY.unregister(collector)
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> Iterator[httpx.Client]:
+    """A client of the service."""
+    with httpx.Client(base_url=server.url, timeout=30) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,7 @@ import numpy as np
 import pytest
 
 from classifier.evaluation.baselines import majority_accuracy, nearest_centroid_accuracy
-
-
-def constant_images(*values: int) -> np.ndarray:
-    """Return one 2 x 2 grayscale image per value."""
-    return np.stack([np.full((2, 2, 1), value, np.uint8) for value in values])
+from support.datasets import constant_images
 
 
 @pytest.mark.parametrize(
@@ -30,8 +26,8 @@ def test_majority_accuracy_predicts_the_most_common_training_class(
 def test_nearest_centroid_accuracy_compares_with_mean_image(
     labels: list[int], expected: float, batch_size: int
 ) -> None:
-    train_images, train_labels = constant_images(0, 10, 200, 210), np.array([0, 0, 1, 1])  # means 5 and 205
-    test_images = constant_images(90, 120, 255)  # the classes 0, 1 and 1 are nearest
+    train_images, train_labels = constant_images([0, 10, 200, 210]), np.array([0, 0, 1, 1])  # means 5 and 205
+    test_images = constant_images([90, 120, 255])  # the classes 0, 1 and 1 are nearest
     accuracy = nearest_centroid_accuracy(
         train_images, train_labels, test_images, np.array(labels), num_classes=2, batch_size=batch_size
     )

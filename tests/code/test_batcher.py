@@ -40,7 +40,7 @@ async def start(batcher: Batcher, *requests: list[int]) -> list["asyncio.Task[li
     return tasks
 
 
-def test_requests_that_wait_share_one_call_and_get_their_own_predictions() -> None:
+def test_batcher_with_waiting_requests_predicts_them_in_one_call() -> None:
     network = Network()
 
     async def scenario(batcher: Batcher) -> None:
@@ -52,7 +52,7 @@ def test_requests_that_wait_share_one_call_and_get_their_own_predictions() -> No
     assert network.calls == [[1], [2, 3, 4, 5]]
 
 
-def test_call_has_no_more_than_max_images_unless_one_request_has() -> None:
+def test_batcher_calls_with_at_most_max_images_unless_one_request_has_more() -> None:
     network = Network()
     network.proceed.set()
 
@@ -63,7 +63,7 @@ def test_call_has_no_more_than_max_images_unless_one_request_has() -> None:
     assert [len(call) for call in network.calls] == [1, 5, 4, 20, 1]
 
 
-def test_two_threads_predict_at_the_same_time() -> None:
+def test_batcher_with_two_threads_predicts_two_batches_at_once() -> None:
     network = Network()
 
     async def scenario(batcher: Batcher) -> None:
@@ -77,7 +77,7 @@ def test_two_threads_predict_at_the_same_time() -> None:
     assert network.calls == [[1], [2], [3]]
 
 
-def test_error_reaches_the_requests_of_its_call_only() -> None:
+def test_batcher_with_a_failed_call_raises_for_its_requests_only() -> None:
     network = Network()
     network.proceed.set()
 
@@ -92,7 +92,7 @@ def test_error_reaches_the_requests_of_its_call_only() -> None:
     run(network, scenario)
 
 
-def test_cancelled_request_does_not_affect_the_others() -> None:
+def test_batcher_with_cancelled_requests_predicts_the_others() -> None:
     network = Network()
 
     async def scenario(batcher: Batcher) -> None:

@@ -65,7 +65,7 @@ TAG = "flowers_model:0123"
         "| object size: small (8.811 to 33.168) | 75.0% | 3 |",
     ],
 )
-def test_model_card_contains(part: str) -> None:
+def test_model_card_has_classes_parameters_and_metrics(part: str) -> None:
     assert part in model_card(METADATA, TAG, METRICS)
 
 

@@ -44,26 +44,26 @@ ALIKE = {
 
 
 @pytest.mark.parametrize("case", ALIKE)
-def test_class_names_that_look_alike_are_refused_by_name(case: str) -> None:
+def test_validate_classes_of_names_that_look_alike_names_them(case: str) -> None:
     message = refusal(*ALIKE[case], "Venus")
     assert "differ only in case, white space or Unicode form; rename or merge them (2):\n" in message
     names = [line.split(" = ")[0].strip().strip("'") for line in message.splitlines()[1:]]
     assert len(names) == 2 and "Venus" not in message
 
 
-def test_class_names_that_look_alike_are_told_apart_in_the_message() -> None:
+def test_validate_classes_of_names_that_look_alike_tells_them_apart() -> None:
     message = refusal(*ALIKE["unicode"], "Venus")
     assert r"'C\xe9r\xe8s'" in message and r"'Ce\u0301re\u0300s'" in message
 
 
 @pytest.mark.parametrize("name", [" Mars", "Mars ", "Mars\u3000"])
-def test_class_name_with_white_space_around_it_is_refused(name: str) -> None:
+def test_validate_classes_of_a_name_with_white_space_around_it_names_it(name: str) -> None:
     message = refusal(name, "Venus")
     assert f"start or end with white space; rename them (1):\n  '{name}'" in message.replace("\\u3000", "\u3000")
 
 
 @pytest.mark.parametrize("name", ["red planet", "New York", CERES, "火星", "🪐", "x-1", "Mars.2"])
-def test_unusual_class_name_is_accepted(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_validate_classes_accepts_an_unusual_name(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     validate_classes(make_dataset(name, "Venus"))
     assert capsys.readouterr().err == ""
 
@@ -82,7 +82,7 @@ NOT_CLASSES = [
 
 
 @pytest.mark.parametrize("class_names", NOT_CLASSES, ids=" ".join)
-def test_folders_that_are_no_classes_are_refused_by_name(class_names: tuple[str, ...]) -> None:
+def test_validate_classes_of_folders_that_are_not_classes_names_them(class_names: tuple[str, ...]) -> None:
     message = refusal(*class_names)
     assert "\n" not in message and "not of classes" in message and "<class>/<image>" in message
     for name in class_names:
@@ -90,7 +90,7 @@ def test_folders_that_are_no_classes_are_refused_by_name(class_names: tuple[str,
 
 
 @pytest.mark.parametrize("class_names", [("control", "test"), ("cat", "dog", "images"), ("bus", "test", "train")])
-def test_folders_of_which_some_may_be_no_classes_give_a_warning(
+def test_validate_classes_of_folders_of_which_some_may_not_be_classes_warns(
     class_names: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     validate_classes(make_dataset(*class_names))
@@ -100,14 +100,14 @@ def test_folders_of_which_some_may_be_no_classes_give_a_warning(
 
 
 @pytest.mark.parametrize("class_names", [("bus", "train"), ("trains", "tests"), ("valley", "imagery"), ("devil", "x")])
-def test_classes_with_similar_names_give_no_warning(
+def test_validate_classes_of_similar_names_gives_no_warning(
     class_names: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     validate_classes(make_dataset(*class_names))
     assert capsys.readouterr().err == ""
 
 
-def test_class_without_images_is_named_with_the_files_that_it_has() -> None:
+def test_validate_classes_of_a_class_without_images_names_the_files_that_it_has() -> None:
     dataset = RawDataset(Path("raw"), ["Mars", "Moon"], ["Moon/1.jpg"], [1], {"Mars": Counter({".nef": 26})})
     with pytest.raises(UserError, match=r"without images.*\n  Mars \(.nef: 26 \(convert to JPEG\)\)"):
         validate_classes(dataset)

@@ -9,16 +9,14 @@ import pytest
 
 from classifier.data.checks import validate_classes
 from classifier.data.discovery import list_images
+from support.datasets import touch
 from utils.errors import UserError
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Two classes with two files each; listing does not open them."""
-    for name in ("Mars/1.jpg", "Mars/2.png", "Venus/1.jpg", "Venus/2.JPEG"):
-        path = tmp_path / "raw" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+    touch(tmp_path / "raw", "Mars/1.jpg", "Mars/2.png", "Venus/1.jpg", "Venus/2.JPEG")
     return tmp_path / "raw"
 
 
@@ -32,8 +30,7 @@ def test_list_images_returns_sorted_classes_paths_and_labels(root: Path) -> None
 
 
 def test_list_images_skips_hidden_and_other_files(root: Path) -> None:
-    for name in (".hidden.jpg", ".DS_Store", "readme.txt", "Mars/.hidden.jpg", "Mars/Thumbs.db", "Mars/jpg"):
-        (root / name).touch()
+    touch(root, ".hidden.jpg", ".DS_Store", "readme.txt", "Mars/.hidden.jpg", "Mars/Thumbs.db", "Mars/jpg")
     (root / ".git").mkdir()
     dataset = list_images(root)
     assert len(dataset.paths) == 4

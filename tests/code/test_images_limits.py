@@ -26,15 +26,9 @@ def png_that_claims(width: int, height: int) -> bytes:
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize(
-    ("width", "height", "message"),
-    [
-        (30_000, 30_000, "900000000 pixels"),
-    ],
-)
-def test_preprocess_of_too_many_pixels_is_an_error_before_decoding(width: int, height: int, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        preprocess(png_that_claims(width, height), SIZE, False)
+def test_preprocess_of_too_many_pixels_is_an_error_before_decoding() -> None:
+    with pytest.raises(ValueError, match="900000000 pixels"):
+        preprocess(png_that_claims(30_000, 30_000), SIZE, False)
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")

@@ -7,6 +7,7 @@ import pytest
 from classifier.data.checks import validate_classes
 from classifier.data.discovery import list_images
 from classifier.data.labels_csv import MAX_PROBLEMS
+from support.datasets import touch
 from utils.errors import UserError
 
 FILES = ("1.jpg", "2.jpg", "more/3.png", "more/4.png")
@@ -16,10 +17,7 @@ ROWS = "1.jpg,cat\n2.jpg,dog\nmore/3.png,cat\nmore/4.png,dog\n"
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Four empty files; listing does not open them."""
-    for name in FILES:
-        path = tmp_path / "raw" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+    touch(tmp_path / "raw", *FILES)
     return tmp_path / "raw"
 
 
@@ -67,9 +65,7 @@ def test_labels_csv_gives_splits_and_groups(root: Path) -> None:
 
 def test_images_that_labels_csv_does_not_list_are_counted(root: Path) -> None:
     write(root, "file,label\n1.jpg,cat\n2.jpg,dog\n")
-    (root / "more/notes.txt").touch()
-    (root / ".git").mkdir()
-    (root / ".git/5.jpg").touch()
+    touch(root, "more/notes.txt", ".git/5.jpg")
     assert list_images(root).skipped == {"not in labels.csv": 2, ".txt": 1}
 
 
@@ -126,19 +122,19 @@ BAD_ROWS = {
 
 
 @pytest.mark.parametrize("case", BAD_ROWS)
-def test_bad_row_is_named_with_its_line(root: Path, case: str) -> None:
+def test_read_labels_with_a_bad_row_names_its_line(root: Path, case: str) -> None:
     row, message = BAD_ROWS[case]
     error = refusal(root, f"file,label,split,group\n1.jpg,cat,train,\n2.jpg,dog,train,x\n{row}\n")
     assert "labels.csv has rows that cannot be used; fix or remove them (" in error
     assert message in next(line for line in error.splitlines() if line.startswith("  line 4: "))
 
 
-def test_all_bad_rows_are_named_in_one_error(root: Path) -> None:
+def test_read_labels_with_several_bad_rows_names_all(root: Path) -> None:
     error = refusal(root, "file,label\n1.jpg,\n2.jpg,dog\nnone.jpg,cat\n")
     assert error.endswith("(2):\n  line 2: 1.jpg has no label\n  line 4: none.jpg is not a file")
 
 
-def test_only_the_first_of_many_bad_rows_are_named(root: Path) -> None:
+def test_read_labels_with_many_bad_rows_names_only_the_first(root: Path) -> None:
     error = refusal(root, "file,label\n" + "".join(f"x{i}.jpg,cat\n" for i in range(1000)))
     assert "(1000):\n  line 2: x0.jpg" in error and error.endswith(f"\n  and {1000 - MAX_PROBLEMS} more")
 

@@ -6,6 +6,7 @@ import pytest
 
 from classifier.data.checks import validate_classes
 from classifier.data.discovery import RawDataset, list_images
+from support.datasets import touch
 from utils.errors import UserError
 
 
@@ -14,12 +15,6 @@ def root(tmp_path: Path) -> Path:
     folder = tmp_path / "raw"
     folder.mkdir()
     return folder
-
-
-def touch(root: Path, *names: str) -> None:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
 
 
 def accept(root: Path, nested: str = "refuse") -> RawDataset:

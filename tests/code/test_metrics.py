@@ -6,13 +6,9 @@ import numpy as np
 import pytest
 
 from classifier.evaluation import metrics
+from support.datasets import constant_images
 
 CONFUSION = np.array([[3, 1, 0], [0, 4, 0], [0, 2, 0]])
-
-
-def constant_images(*values: int) -> np.ndarray:
-    """Return one 2 x 2 grayscale image per value."""
-    return np.stack([np.full((2, 2, 1), value, np.uint8) for value in values])
 
 
 @pytest.mark.parametrize("offset", [0, 700, -700])
@@ -126,5 +122,5 @@ def test_accuracy_by_slice_sorts_images_into_thirds() -> None:
 
 
 def test_accuracy_by_slice_of_one_image_has_one_third() -> None:
-    slices = metrics.accuracy_by_slice(constant_images(9), np.array([True]))
+    slices = metrics.accuracy_by_slice(constant_images([9]), np.array([True]))
     assert slices["brightness"] == {"dark": {"from": 9.0, "to": 9.0, "accuracy": 1.0, "support": 1}}

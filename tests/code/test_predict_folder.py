@@ -5,13 +5,8 @@ from pathlib import Path
 import pytest
 
 import predict
+from support.datasets import touch
 from utils.errors import UserError
-
-
-def touch(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
 
 
 def test_expand_paths_counts_skipped_files_of_each_folder_on_stderr(

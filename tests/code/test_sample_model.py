@@ -49,5 +49,5 @@ def test_model_is_good_on_every_class_and_slice(sample: Path) -> None:
     assert min(third["accuracy"] for thirds in metrics["slices"].values() for third in thirds.values()) > 0.9
 
 
-def test_archive_is_small(sample: Path) -> None:
+def test_archive_of_the_sample_is_below_5_mb(sample: Path) -> None:
     assert (sample / ARCHIVE_PATH).stat().st_size < 5e6

@@ -4,7 +4,6 @@ import csv
 import gc
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,6 @@ from support.server import SERVICE, Server
 from support.serving import NOISE_PNG, assert_error, assert_same_prediction, predict_with_keras
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def client(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=30) as client:
-        yield client
 
 
 def test_service_gives_the_predictions_of_the_evaluation(client: httpx.Client, trained: Path, loaded: Any) -> None:

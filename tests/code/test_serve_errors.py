@@ -26,12 +26,6 @@ FILE_HEADER = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a
 MAX_MEMORY_MB = 1.5 * 2**30 / 1e6  # as stated in .github/DEPLOYMENT.md
 
 
-@pytest.fixture(scope="module")
-def client(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=30) as client:
-        yield client
-
-
 def decompression_bomb() -> bytes:
     """Return a PNG of 21 kB with 13,000 x 13,000 pixels."""
 

@@ -99,7 +99,7 @@ def test_split_rejects_class_with_one_image(contents: list[object], labels: list
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.99])
-def test_split_takes_validation_images_from_the_training_side(share: float) -> None:
+def test_split_takes_validation_images_from_the_training_images(share: float) -> None:
     contents, labels = list(range(55)), [0] * 2 + [1] * 3 + [2] * 10 + [3] * 40
     train, test = split(contents, labels)
     splits = split_all(contents, labels, validation=share)

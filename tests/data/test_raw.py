@@ -119,13 +119,13 @@ def test_no_test_image_equals_a_training_image(splits: dict[str, Split], expect:
     )
 
 
-def test_few_test_images_are_almost_equal_to_a_training_image(distances: Distances, expect: Expect) -> None:
+def test_few_held_out_images_are_almost_equal_to_a_training_image(distances: Distances, expect: Expect) -> None:
     nearest = distances.squared[distances.num_train :, : distances.num_train].min(axis=1)
     similar = (nearest < 4).mean()  # a difference of two of 256 steps
     expect(
         similar <= 0.05,
-        f"{similar:.0%} of the other images are almost equal to a training image; the accuracy says little about new "
-        "images",
+        f"{similar:.0%} of the validation and test images are almost equal to a training image; the accuracy says "
+        "little about new images",
     )
 
 

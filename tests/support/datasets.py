@@ -1,9 +1,16 @@
-"""Small prepared datasets."""
+"""Small datasets: empty files, and prepared ones."""
 
 import json
 from pathlib import Path
 
 import numpy as np
+
+
+def touch(folder: Path, *names: str) -> None:
+    """Create empty files, with their folders."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
 
 
 def constant_images(values: list[int], height: int = 4, width: int = 3, channels: int = 3) -> np.ndarray:
