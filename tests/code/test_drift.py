@@ -27,7 +27,7 @@ def test_psi_is_that_computed_by_hand() -> None:
     assert psi([0.5, 0.5], [0, 1]) == pytest.approx((0.5 - 1e-4) * math.log(5000) + 0.5 * math.log(2))
 
 
-def test_find_drift_tests_numbers_with_kolmogorov_smirnov_and_bins_them_by_deciles() -> None:
+def test_compare_values_tests_numbers_with_kolmogorov_smirnov_and_bins_them_by_deciles() -> None:
     reference, log = make_values(1000, 1), make_values(300, 2)
     log.numbers["contrast"] = [value + 5 for value in log.numbers["contrast"]]
     results = {result.name: result for result in compare_values(reference, log)}
@@ -42,7 +42,7 @@ def test_find_drift_tests_numbers_with_kolmogorov_smirnov_and_bins_them_by_decil
     assert results["contrast"].means == pytest.approx((0, 5), abs=0.2)
 
 
-def test_find_drift_of_values_that_are_all_equal_finds_none_and_then_the_first_difference() -> None:
+def test_compare_values_of_values_that_are_all_equal_finds_none_and_then_the_first_difference() -> None:
     reference, log = (Values({name: [1.0] * 150 for name in NUMBERS}, ["a"] * 150) for _ in range(2))
     assert {result.p_value for result in compare_values(reference, log)} == {1.0}
     log.numbers["confidence"] = [0.5] * 150
@@ -73,7 +73,7 @@ def test_chi_squared_p_value_with_many_rare_classes_gives_few_false_alarms() -> 
     assert np.mean(np.array(p_values) < 0.05) < 0.08
 
 
-def test_find_drift_of_samples_of_one_distribution_gives_an_alarm_in_less_than_5_percent() -> None:
+def test_compare_values_of_samples_of_one_distribution_gives_an_alarm_in_less_than_5_percent() -> None:
     reference = make_values(500, 0)
     samples = (make_values(100, seed) for seed in range(1, 201))
     alarms = [any(result.has_drifted for result in compare_values(reference, sample)) for sample in samples]
