@@ -34,7 +34,7 @@ SETTLE_SECONDS = 15  # longer than the time limit of a request
 IMAGES = {
     "JPEG of a camera": ("RGB", 3500, "JPEG", {"quality": 92}),
     "JPEG of 200 megapixels": ("RGB", 14_100, "JPEG", {}),
-    "progressive JPEG": ("RGB", 5300, "JPEG", {"progressive": True}),
+    "progressive JPEG": ("RGB", 7200, "JPEG", {"progressive": True}),
     "PNG": ("RGB", 7900, "PNG", {"compress_level": 1}),
     "PNG with alpha": ("RGBA", 5900, "PNG", {"compress_level": 1}),
     "PNG with grey values and alpha": ("LA", 4900, "PNG", {"compress_level": 1}),
