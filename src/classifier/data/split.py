@@ -45,25 +45,11 @@ def split_by_content(
         UserError: a class has too few groups.
     """
     groups = sort_groups(digests, group_ids, labels, params)
-    class_counts = Counter(labels)
-
-    if params.fold:
-        number, num_folds = params.fold
-        test = divide_into_folds(groups, labels, class_names, num_folds)[number - 1]
-    else:
-        test_quotas = {label: num_test_images(n, params) for label, n in class_counts.items()}
-        test = choose_groups(groups, labels, test_quotas)
+    test = _choose_test_images(groups, labels, class_names, params)
     num_test = Counter(labels[i] for i in test)
-    for label, class_name in enumerate(class_names):
-        if not 0 < num_test[label] < class_counts[label]:
-            raise UserError(
-                f"class {class_name} has too few different images or groups for training and testing; add some"
-            )
-
     rest = [group for group in groups if group[0] not in test]
-    validation_quotas = {label: num_validation_images(n, num_test[label], params) for label, n in class_counts.items()}
-    choose_validation = choose_groups if has_given_groups else fill_quotas
-    validation = choose_validation(rest, labels, validation_quotas)
+    quotas = {label: num_validation_images(n, num_test[label], params) for label, n in Counter(labels).items()}
+    validation = (choose_groups if has_given_groups else fill_quotas)(rest, labels, quotas)
     order = sort_images(digests, labels, params)
     splits = {
         "train": [i for i in order if i not in test and i not in validation],
@@ -71,6 +57,29 @@ def split_by_content(
         "test": [i for i in order if i in test],
     }
     return {name: indices for name, indices in splits.items() if indices}
+
+
+def _choose_test_images(
+    groups: list[list[int]], labels: list[int], class_names: list[str], params: PrepareParams
+) -> set[int]:
+    """Return the test images, which leave training images of each class.
+
+    Raises:
+        UserError: a class has too few groups.
+    """
+    class_counts = Counter(labels)
+    if params.fold:
+        number, num_folds = params.fold
+        test = divide_into_folds(groups, labels, class_names, num_folds)[number - 1]
+    else:
+        test = choose_groups(groups, labels, {label: num_test_images(n, params) for label, n in class_counts.items()})
+    num_test = Counter(labels[i] for i in test)
+    for label, class_name in enumerate(class_names):
+        if not 0 < num_test[label] < class_counts[label]:
+            raise UserError(
+                f"class {class_name} has too few different images or groups for training and testing; add some"
+            )
+    return test
 
 
 def sort_images(digests: list[bytes], labels: list[int], params: PrepareParams) -> list[int]:
