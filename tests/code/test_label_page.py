@@ -137,7 +137,7 @@ def test_label_page_of_two_people_loses_no_label(open_page: Any, project: Path) 
     expect_text(other, "#message", "Image 4: Moon.")
     page.keyboard.press("m")
     page.get_by_role("button", name="Move", exact=True).click()  # moves the label of the other, too
-    assert "1 to raw/Mars\n1 to raw/Moon\n" in first.communicate(timeout=30)[0]
+    assert "Moved to raw/Mars: 1\nMoved to raw/Moon: 1\n" in first.communicate(timeout=30)[0]
     other.get_by_role("button", name="Image 1: no label").click()
     other.keyboard.press("2")
     expect_text(other, "#message.problem", "it was moved or removed")

@@ -129,7 +129,7 @@ def test_page_with_a_kept_image_takes_its_label(page: Any) -> None:
     page.route("**/label", lambda route: sent.append(route.request.post_data_json) or route.fulfill(json={}))
     page.get_by_role("button", name="Mars").click()
     wait_for_results(page, 1)
-    form, choice = page.locator("form.correction"), page.get_by_label("The right class")
+    form, choice = page.locator("form.correction"), page.get_by_label("The correct class")
     assert choice.locator("option").all_inner_texts() == ["Choose a class", "Mars", "Moon", "None of these"]
     choice.focus()
     page.keyboard.press("Tab")

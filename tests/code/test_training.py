@@ -142,7 +142,7 @@ def test_main_with_augmentation_and_a_backbone_fails(
     monkeypatch.chdir(tmp_path)
     options = "output_classes: 2, backbone: efficientnet-lite0, augment: {flip: true}"
     Path("params.yaml").write_text(SMALL_PARAMS.replace("output_classes: 11", options))
-    with pytest.raises(UserError, match=r"train\.augment: has no effect with a backbone; remove one of them"):
+    with pytest.raises(UserError, match=r"train\.augment: is not supported with a backbone; remove one of them"):
         train.main(prepared_dir, Path("model"))
 
 

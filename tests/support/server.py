@@ -23,14 +23,13 @@ class Server:
     """
 
     def __init__(self, target: str, folder: Path, log: Path = Path(os.devnull), **environment: str) -> None:
-        """Start the service in a folder and wait until it is ready. By default, it stores nothing."""
+        """Start the service in a folder and wait until it is ready."""
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         command = ("bentoml", "serve", target, "--host", "127.0.0.1", "--port", str(port))
-        environment = {**os.environ, "PREDICTION_LOG": "", "KEEP_IMAGES": "", **environment}
         started = time.monotonic()
         with log.open("w") as out:
-            self.process = psutil.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out)
+            self.process = psutil.Popen(command, cwd=folder, env={**os.environ, **environment}, stdout=out, stderr=out)
         while True:
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/readyz", timeout=1):
                 break
