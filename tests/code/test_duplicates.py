@@ -62,12 +62,12 @@ def test_copy_of_an_image_is_a_near_duplicate(case: str, grayscale: bool, size: 
 @pytest.mark.parametrize("case", OTHERS)
 def test_changed_image_is_no_near_duplicate(case: str) -> None:
     files = [file for seed in range(10) for file in (jpeg(draw_scene(seed)), OTHERS[case](draw_scene(seed)))]
-    assert len(find_groups(thumbnails_of(*files))) == 20
+    assert find_groups(thumbnails_of(*files)) == []
 
 
 def test_different_images_are_no_near_duplicates() -> None:
     files = [jpeg(draw_scene(seed)) for seed in range(300)]
-    assert len(find_groups(thumbnails_of(*files))) == 300
+    assert find_groups(thumbnails_of(*files)) == []
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (3, 5, 1), (9, 8, 3), (48, 200, 3), (500, 20, 1)])
@@ -125,7 +125,7 @@ def test_groups_are_connected_by_pairs() -> None:
     first, last = (np.asarray(draw_scene(seed), float) for seed in (1, 2))
     images = [Image.fromarray((first + (last - first) * i / 40).astype(np.uint8)) for i in range(41)]
     assert find_groups(thumbnails_of(*map(jpeg, images))) == [list(range(41))]
-    assert len(find_groups(thumbnails_of(jpeg(images[0]), jpeg(images[-1])))) == 2
+    assert find_groups(thumbnails_of(jpeg(images[0]), jpeg(images[-1]))) == []
 
 
 def test_groups_that_are_too_large_are_divided_at_a_smaller_distance() -> None:
@@ -134,7 +134,7 @@ def test_groups_that_are_too_large_are_divided_at_a_smaller_distance() -> None:
     images = np.concatenate([first, *(with_flipped_bits(first, 5) for _ in range(3))]).repeat(2, axis=0)
     assert find_groups(images) == [list(range(8))]
     assert find_groups(images, max_size=7) == [[0, 1], [2, 3], [4, 5], [6, 7]]
-    assert find_groups(images, max_size=1) == [[i] for i in range(8)]
+    assert find_groups(images, max_size=1) == []
 
 
 def test_groups_do_not_depend_on_the_order_of_the_images() -> None:

@@ -79,7 +79,7 @@ class NearDuplicates:
         given_ids: np.ndarray | None = None,
         max_distance: int = MAX_DISTANCE,
     ) -> Iterator[list[int]]:
-        """Yield the groups, as indices of images in ascending order. Most images are alone in their group.
+        """Yield the groups of at least two images, as indices of images in ascending order.
 
         A group that is too large is divided by half the distance, again and again.
 
@@ -95,8 +95,10 @@ class NearDuplicates:
             roots = self._connect(indices, given_ids[indices], distance)
             order = np.argsort(roots, kind="stable")
             starts = np.flatnonzero(np.diff(roots[order], prepend=-1))
-            for group in np.split(indices[order], starts[1:]):
-                if distance and len(group) > 1 and is_too_large(group.tolist()):
+            sizes = np.diff(starts, append=len(order))
+            for start, size in zip(starts[sizes > 1], sizes[sizes > 1], strict=True):  # most images are alone
+                group = indices[order[start : start + size]]
+                if distance and is_too_large(group.tolist()):
                     pending.append((group, distance // 2))
                 else:
                     yield group.tolist()
