@@ -100,7 +100,7 @@ class Service(bentoml.Service):
     # Not `requirements_file`, which accepts only files below the current folder.
     image=bentoml.images.Image(python_requirements=REQUIREMENTS.read_text("utf-8"), lock_python_packages=False),
     envs=[{"name": "BENTOML_DO_NOT_TRACK", "value": "True"}],
-    traffic={"timeout": TIMEOUT_SECONDS + 5, "max_concurrency": MAX_CONCURRENCY},
+    traffic={"timeout": TIMEOUT_SECONDS + 5, "max_concurrency": MAX_CONCURRENCY},  # `time_limit` comes first
 )
 class CelestialBodiesClassifierService:
     """Predicts the class of an image."""

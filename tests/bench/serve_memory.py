@@ -23,6 +23,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 
+from classifier.serving.uploads import MAX_REQUEST_BYTES
 from support.server import SERVICE, Server
 from utils.markdown import table
 
@@ -80,7 +81,7 @@ async def send_requests(server: Server, files: list[bytes], seconds: float) -> t
     async def run_client(session: aiohttp.ClientSession, rng: random.Random) -> None:
         while time.monotonic() < end:
             content = rng.choice(files)
-            is_batch = rng.random() < BATCH_SHARE and len(content) * MAX_BATCH_FILES < 2**24
+            is_batch = rng.random() < BATCH_SHARE and len(content) * MAX_BATCH_FILES < MAX_REQUEST_BYTES
             form = aiohttp.FormData()
             for _ in range(MAX_BATCH_FILES if is_batch else 1):
                 form.add_field("images" if is_batch else "image", content, filename="a")

@@ -99,8 +99,8 @@ def read_archive(path: Path) -> dict[str, bytes]:
         files = _read_members(path)
         info = yaml.safe_load(files["model.yaml"])
         name, version = info["name"], content_version(files)
-        if missing := sorted(ALL_FILES - files.keys()):
-            raise KeyError(*missing)
+        if missing := ALL_FILES - files.keys():
+            raise KeyError(min(missing))
         if not isinstance(info["creation_time"], str):
             raise KeyError("creation_time")
         if not re.fullmatch(f"{NAME_PATTERN}_model", name):

@@ -33,8 +33,8 @@ class ImageBatches(keras.utils.PyDataset):
             class_weight_exponent: see `get_sample_weights`; 0 gives no sample weights.
             augment_params: how much images may change, see `augment`; None does not augment.
         """
-        # With fewer workers, a thread of TensorFlow tunes the reading, and at the end of an epoch `fit` waits until it
-        # wakes up: up to half of the time (TensorFlow 2.21).
+        # With fewer workers, `fit` waits at the end of each epoch for a thread of TensorFlow that tunes the reading. In
+        # TensorFlow 2.21, this takes up to half of the time.
         super().__init__(workers=2)
         self.path, self.batch_size, self.seed, self.epoch = split_dir / "images.npy", batch_size, seed, -1
         self.augment_params = augment_params

@@ -64,9 +64,8 @@ def save_model(
         },
         metadata={**metadata, "model_card": card.model_card(metadata, path.stem)},
     )
-    files["config.json"] = canonical_json(
-        drop_keys(json.loads(files["config.json"]), "shared_object_id")
-    )  # a memory address
+    # A memory address, which differs between runs.
+    files["config.json"] = canonical_json(drop_keys(json.loads(files["config.json"]), "shared_object_id"))
     files["metadata.json"] = canonical_json({**json.loads(files["metadata.json"]), "date_saved": FIXED_TIMESTAMP})
     model_yaml = yaml.safe_load(files["model.yaml"])
     model_yaml["version"] = content_version(files)

@@ -59,33 +59,34 @@ def compare_values(reference: Values, log: Values) -> list[ValueComparison]:
 
 def _compare_numbers(name: str, reference: Sequence[float], log: Sequence[float]) -> ValueComparison:
     """Compare with the Kolmogorov-Smirnov test. The bins for the PSI are the deciles of the reference."""
-    expected, actual = np.array(reference), np.array(log)
-    edges = np.unique(np.quantile(expected, np.arange(1, NUM_BINS) / NUM_BINS, method="inverted_cdf"))
-    before, after = (
-        (np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1) / len(values)).tolist()
-        for values in (expected, actual)
-    )
+    edges = np.unique(np.quantile(reference, np.arange(1, NUM_BINS) / NUM_BINS, method="inverted_cdf"))
+
+    def bin_shares(values: Sequence[float]) -> list[float]:
+        counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
+        return [count / len(values) for count in counts.tolist()]
+
     return ValueComparison(
         name,
         ["lowest", *(f"{edge:.4g}" for edge in edges)],
-        before,
-        after,
-        means=(float(expected.mean()), float(actual.mean())),
-        p_value=float(ks_2samp(expected, actual, method="asymp").pvalue),
+        bin_shares(reference),
+        bin_shares(log),
+        means=(float(np.mean(reference)), float(np.mean(log))),
+        p_value=float(ks_2samp(reference, log, method="asymp").pvalue),
     )
 
 
 def _compare_classes(reference: Sequence[str], log: Sequence[str]) -> ValueComparison:
     """Compare with the chi-squared test of homogeneity."""
-    before, after = Counter(reference), Counter(log)
-    names = sorted(before | after)
+    counts = Counter(reference), Counter(log)
+    names = sorted(counts[0] | counts[1])
+    rows = [[count[name] for name in names] for count in counts]
     return ValueComparison(
         "prediction",
         names,
-        [before[name] / len(reference) for name in names],
-        [after[name] / len(log) for name in names],
+        [number / len(reference) for number in rows[0]],
+        [number / len(log) for number in rows[1]],
         means=None,
-        p_value=chi_squared_p_value([before[name] for name in names], [after[name] for name in names]),
+        p_value=chi_squared_p_value(*rows),
     )
 
 
