@@ -1,4 +1,4 @@
-"""Read large arrays in parts."""
+"""Read large arrays in parts, and group equal elements."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -20,3 +20,16 @@ def iter_batches(array: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
 def iter_elements(array: np.ndarray) -> Iterator[np.ndarray]:
     """Yield copies of the elements of an array, read in parts as `iter_batches` does."""
     return chain.from_iterable(iter_batches(array, 64))
+
+
+def iter_groups(ids: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the positions of each number that occurs at least twice, in ascending order.
+
+    Args:
+        ids: integers from 0, of shape (N,).
+    """
+    order = np.argsort(ids, kind="stable")
+    starts = np.flatnonzero(np.diff(ids[order], prepend=-1))
+    sizes = np.diff(starts, append=len(order))
+    for start, size in zip(starts[sizes > 1], sizes[sizes > 1], strict=True):
+        yield order[start : start + size]

@@ -1,4 +1,4 @@
-"""utils.arrays: large arrays are read in parts."""
+"""utils.arrays: large arrays are read in parts, and equal elements are grouped."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from utils.arrays import iter_batches
+from utils.arrays import iter_batches, iter_groups
 
 
 @pytest.mark.parametrize("is_mapped", [False, True])
@@ -33,3 +33,10 @@ def mapped_bytes() -> int:
     match = re.search(r"RssFile:\s+(\d+)", status)
     assert match
     return int(match[1]) * 1024
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"), [([], []), ([0], []), ([5, 0, 7, 5, 1, 0, 5], [[1, 5], [0, 3, 6]]), ([2] * 3, [[0, 1, 2]])]
+)
+def test_iter_groups_yields_numbers_that_occur_twice(ids: list[int], expected: list[list[int]]) -> None:
+    assert [group.tolist() for group in iter_groups(np.array(ids, int))] == expected

@@ -120,6 +120,17 @@ def test_hashes_within_the_distance_are_always_found_and_others_never() -> None:
         assert (distances == count).sum() > 30
 
 
+@pytest.mark.parametrize(("change", "is_similar"), [(0, True), (2, True), (3, True), (4, False), (9, False)])
+def test_colours_may_differ_by_three_on_average(change: int, is_similar: bool) -> None:
+    thumbnails = np.full((2, NUM_THUMBNAIL_BYTES), 100, np.uint8)
+    color = thumbnails[1, 81:].reshape(8, 8, 3)
+    color[:, :4, 0] += change  # in a half of the image, so that the brightness stays the same
+    color[:, 4:, 0] -= change
+    color[:, :4, 1:] -= change
+    color[:, 4:, 1:] += change
+    assert find_groups(thumbnails) == ([[0, 1]] if is_similar else [])
+
+
 def test_groups_are_connected_by_pairs() -> None:
     # Each image differs little from the next, and the first very much from the last.
     first, last = (np.asarray(draw_scene(seed), float) for seed in (1, 2))

@@ -91,9 +91,11 @@ def validate_images(dataset: RawDataset, infos: list[ImageInfo]) -> None:
 
 
 def _label_conflicts(dataset: RawDataset, infos: list[ImageInfo]) -> list[str]:
+    counts = Counter(info.digest for info in infos)
+    copies = [i for i, info in enumerate(infos) if counts[info.digest] > 1]
     return [
         " and ".join(dataset.paths[i] for i in group)
-        for group in group_by(range(len(infos)), lambda i: infos[i].digest)
+        for group in group_by(copies, lambda i: infos[i].digest)
         if len({dataset.labels[i] for i in group}) > 1
     ]
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,11 +108,12 @@ def decode_images(pool: Pool, dataset: RawDataset, folder: Path, params: Prepare
 
 
 def make_chunks(paths: list[str], image_bytes: int, num_workers: int) -> list[Chunk]:
-    """Divide the images into chunks of equal size, so that all workers finish at about the same time."""
+    """Divide the images into chunks whose sizes differ by at most one, so that all workers finish at the same time."""
     max_size = max(1, min(MAX_CHUNK_IMAGES, MAX_CHUNK_BYTES // image_bytes))
     chunks_per_worker = max(MIN_CHUNKS_PER_WORKER, math.ceil(len(paths) / (max_size * num_workers)))
-    size = math.ceil(len(paths) / (chunks_per_worker * num_workers))
-    return [Chunk(i * image_bytes, paths[i : i + size]) for i in range(0, len(paths), size)]
+    num_chunks = min(chunks_per_worker * num_workers, len(paths))
+    bounds = (len(paths) * k // num_chunks for k in range(num_chunks + 1))
+    return [Chunk(start * image_bytes, paths[start:end]) for start, end in pairwise(bounds)]
 
 
 def decode_chunk(
@@ -144,15 +146,17 @@ def decode_chunk(
         file.seek(chunk.offset)
         file.write(images.data)
     thumbnails = map(bytes, make_thumbnails(images)) if with_thumbnails else [b""] * len(images)
-    return list(map(ImageInfo, digests, errors, map(has_single_color, images), thumbnails))
+    return list(map(ImageInfo, digests, errors, have_single_color(images).tolist(), thumbnails))
 
 
-def has_single_color(image: np.ndarray) -> bool:
-    """Return whether no channel of an image varies by more than MAX_NOISE.
+def have_single_color(images: np.ndarray) -> np.ndarray:
+    """Return for each image whether no channel varies by more than MAX_NOISE, as bool of shape (N,).
 
     Args:
-        image: uint8 array of shape (height, width, channels).
+        images: uint8 array of shape (N, height, width, channels).
     """
-    height, width = image.shape[:2]
-    sample = image[:: max(1, height // 8), :: max(1, width // 8)]  # most images differ here already
-    return all(bool(np.ptp(pixels, axis=(0, 1)).max() <= MAX_NOISE) for pixels in (sample, image))
+    height, width = images.shape[1:3]
+    sample = images[:, :: max(1, height // 8), :: max(1, width // 8)]  # most images vary here already
+    result = np.ptp(sample, axis=(1, 2)).max(axis=1) <= MAX_NOISE
+    result[result] = np.ptp(images[result], axis=(1, 2)).max(axis=1) <= MAX_NOISE
+    return result

@@ -9,6 +9,7 @@ from classifier.config import PrepareParams
 from classifier.data.decoder import ImageInfo
 from classifier.data.duplicates import NUM_THUMBNAIL_BYTES, NearDuplicates, merge_roots
 from classifier.data.split import group_by, num_test_images, num_validation_images
+from utils.arrays import iter_groups
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,10 @@ def group_images(
     """
     # Each file once, in the order of the content: so the result does not depend on file names.
     files = sorted(group_by(range(len(infos)), lambda i: infos[i].digest), key=lambda copies: infos[copies[0]].digest)
-    compared = [k for k, indices in enumerate(files) if not infos[indices[0]].has_single_color]
+    compared = [k for k, copies in enumerate(files) if not infos[copies[0]].has_single_color]
     if params.near_duplicates == "separate":
         compared = []
-    thumbnails = np.frombuffer(b"".join(infos[files[k][0]].thumbnails for k in compared), np.uint8)
+    thumbnails = np.frombuffer(b"".join([infos[files[k][0]].thumbnails for k in compared]), np.uint8)
     near_duplicates = NearDuplicates(thumbnails.reshape(len(compared), NUM_THUMBNAIL_BYTES))
     max_sizes = {label: max_group_size(n, params) for label, n in Counter(labels).items()}
     divided: set[int] = set()
@@ -75,11 +76,12 @@ def group_images(
     if given_groups:
         divided.clear()
         group_ids = connect_near_duplicates(_merge(each_file, _connect_given_groups(files, given_groups)))
-    file_of_image = {i: k for k, indices in enumerate(files) for i in indices}
-    groups = group_by(range(len(infos)), lambda i: int(near_duplicate_ids[file_of_image[i]]))
+    file_ids = np.empty(len(infos), int)
+    file_ids[np.concatenate(files)] = np.repeat(each_file, [len(copies) for copies in files])
+    groups = sorted(group.tolist() for group in iter_groups(near_duplicate_ids[file_ids]))
     return Grouping(
-        [int(group_ids[file_of_image[i]]) for i in range(len(infos))],
-        [group for group in groups if len(group if is_split_given else {file_of_image[i] for i in group}) > 1],
+        group_ids[file_ids].tolist(),
+        [group for group in groups if is_split_given or len(set(file_ids[group].tolist())) > 1],
         sorted(divided),
     )
 

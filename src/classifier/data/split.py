@@ -93,7 +93,9 @@ def sort_groups(
 ) -> list[list[int]]:
     """Return the groups as indices of images, sorted by SHA-256(seed + content) of their first image."""
     keys = _content_keys(digests, params)
-    groups = group_by(sorted(range(len(keys)), key=lambda i: (digests[i], labels[i])), group_ids.__getitem__)
+    groups = group_by(range(len(keys)), group_ids.__getitem__)
+    for group in groups:
+        group.sort(key=lambda i: (digests[i], labels[i]))
     groups.sort(key=lambda group: keys[group[0]])
     # Groups with several classes come first, because the images of one class can then still fill its quota.
     groups.sort(key=lambda group: len(_count_labels(group, labels)) == 1)
