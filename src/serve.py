@@ -9,7 +9,6 @@ when the model is loaded. PREDICTION_LOG names a folder for the prediction log; 
 names a folder for unknown and uncertain images; without it no image is stored.
 """
 
-import asyncio
 import gc
 import os
 import sys
@@ -30,7 +29,7 @@ from starlette.responses import JSONResponse, Response
 from classifier.model import store
 from classifier.model.predictor import MAX_BATCH_SIZE, Predictor, default_archive_path
 from classifier.serving.batcher import Batcher
-from classifier.serving.decoding_pool import DecodingPool, decode, decode_if_small
+from classifier.serving.image_decoder import ImageDecoder
 from classifier.serving.keeping import check_keep_folder, images_not_kept, keep_uncertain, label_route
 from classifier.serving.middleware import RouteAllowlistMiddleware
 from classifier.serving.openapi import describe_api
@@ -54,6 +53,7 @@ KEEP_IMAGES_DIR = os.environ.get("KEEP_IMAGES")
 
 warnings.filterwarnings("ignore", module="PIL")  # about damaged metadata in images
 store.disable_usage_reports()
+os.environ.setdefault("OTEL_SDK_DISABLED", "true")  # tracing takes a tenth of the time of a request
 
 
 def resolve_model_tag() -> str:
@@ -114,9 +114,7 @@ class CelestialBodiesClassifierService:
         seed.set_seed(0, threads=1)
         self.predictor = Predictor(*store.load_from_store(MODEL_TAG))
         self.batcher = Batcher(self.predictor.predict, MAX_BATCH_SIZE, max(1, NUM_THREADS // 2))
-        self.decoding_pool, self.large_image_pool = (
-            DecodingPool(num_threads, max_blocked_seconds=2 * TIMEOUT_SECONDS) for num_threads in (NUM_THREADS, 1)
-        )
+        self.decoder = ImageDecoder(self.predictor.preprocess, NUM_THREADS, max_blocked_seconds=2 * TIMEOUT_SECONDS)
         self.body_budget = BodyBudget(MAX_BODY_BYTES)
         self.confidence_histogram = Histogram(
             name="prediction_confidence",
@@ -134,7 +132,7 @@ class CelestialBodiesClassifierService:
 
     async def __is_ready__(self) -> bool:
         """Return whether /readyz responds 200: not all threads are blocked."""
-        return max(pool.blocked_seconds() for pool in (self.decoding_pool, self.large_image_pool)) < TIMEOUT_SECONDS
+        return self.decoder.blocked_seconds() < TIMEOUT_SECONDS
 
     @bentoml.api(input_spec=ImageUpload, output_spec=PredictionResponse)
     async def predict(self, image: Request) -> Response:
@@ -168,7 +166,7 @@ class CelestialBodiesClassifierService:
                 log_predictions(PREDICTION_LOG_DIR, MODEL_TAG, images, predictions)
             if KEEP_IMAGES_DIR:
                 arguments = KEEP_IMAGES_DIR, MODEL_TAG, [upload.content for upload in uploads], predictions
-                await self.decoding_pool.run(keep_uncertain, *arguments)
+                await self.decoder.pool.run(keep_uncertain, *arguments)
             return predictions
 
     async def _preprocess(self, uploads: list[Upload]) -> np.ndarray:
@@ -177,22 +175,14 @@ class CelestialBodiesClassifierService:
         Raises:
             RequestError: one or more are not readable images; the message names all of them.
         """
-        results = await asyncio.gather(*(self._decode(upload.content) for upload in uploads), return_exceptions=True)
+        results = await self.decoder.decode([upload.content for upload in uploads])
         arrays, errors = [], []
         for number, (upload, result) in enumerate(zip(uploads, results, strict=True), 1):
-            if isinstance(result, ValueError):
+            if isinstance(result, str):
                 which = f"image {number} ({printable(upload.filename)[:80]}): " if len(uploads) > 1 else ""
                 errors.append(f"{which}{result}")
-            elif isinstance(result, BaseException):
-                raise result
             else:
                 arrays.append(result)
         if errors:
             raise RequestError(400, "; ".join(errors))
         return np.concatenate(arrays)
-
-    async def _decode(self, content: bytes) -> np.ndarray:
-        """Return the model input for one image. Large images are decoded one at a time, which bounds the memory."""
-        preprocess = self.predictor.preprocess
-        image = await self.decoding_pool.run(decode_if_small, preprocess, content)
-        return await self.large_image_pool.run(decode, preprocess, content) if image is None else image

@@ -1,4 +1,4 @@
-"""classifier.serving.decoding_pool: blocked threads are noticed, large images recognised, and none stays in memory."""
+"""classifier.serving.decoding_pool: blocked threads are noticed, and no image stays in memory."""
 
 import asyncio
 import contextlib
@@ -6,15 +6,11 @@ import subprocess
 import sys
 import threading
 import weakref
-from typing import Never
 
 import numpy as np
-import pytest
-from PIL import Image
 
-from classifier.serving.decoding_pool import DecodingPool, decode, decode_if_small
+from classifier.serving.decoding_pool import DecodingPool
 from support.commands import ROOT
-from support.images import encode
 
 BLOCKED = """
 import threading
@@ -73,32 +69,3 @@ def test_run_cancelled_while_it_waits_does_not_keep_its_argument() -> None:
         assert calls == []
 
     asyncio.run(run())
-
-
-def test_decode_unreadable_image_raises_an_error_that_does_not_keep_it() -> None:
-    references = []
-
-    def preprocess(_: bytes) -> Never:
-        image = np.zeros(1)
-        references.append(weakref.ref(image))
-        raise ValueError("not a readable image: the reason") from OSError()
-
-    with pytest.raises(ValueError, match=r"^not a readable image: the reason$") as raised:
-        decode(preprocess, b"")
-    assert isinstance(raised.value, ValueError)
-    assert references[0]() is None
-
-
-@pytest.mark.parametrize(
-    ("content", "is_large"),
-    [
-        (encode(Image.new("RGB", (10, 10)), "PNG"), False),
-        (encode(Image.new("1", (1100, 1000)), "PNG"), True),
-        (encode(Image.new("L", (4000, 3000)), "JPEG"), False),
-        (encode(Image.new("L", (4200, 4000)), "JPEG"), True),
-        (encode(Image.new("L", (2100, 2000)), "JPEG", progressive=True), True),
-        (b"no image", True),
-    ],
-)
-def test_decode_if_small_leaves_large_images_to_the_other_pool(content: bytes, is_large: bool) -> None:
-    assert decode_if_small(len, content) == (None if is_large else len(content))

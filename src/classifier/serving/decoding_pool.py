@@ -1,7 +1,6 @@
-"""Threads that decode images: the process ends if all of them are blocked. Large images are decoded one at a time."""
+"""Threads that decode images. The process ends if all of them are blocked."""
 
 import asyncio
-import contextlib
 import logging
 import os
 import threading
@@ -9,13 +8,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
-
-from classifier.decoding import open_image
-
-LARGE_BYTES = 32 * 2**20  # images that may need more are decoded one at a time
-JPEG_BYTES_PER_PIXEL = 2  # at reduced scale
-PROGRESSIVE_JPEG_BYTES_PER_PIXEL = 8  # with the coefficients of all scans
-BYTES_PER_PIXEL = 34  # of the most expensive format, JPEG 2000
 
 logger = logging.getLogger("bentoml.decoding_pool")  # a child of the logger that BentoML configures
 
@@ -78,32 +70,3 @@ class DecodingPool(ThreadPoolExecutor):
             time.sleep(min(1, self.max_blocked_seconds / 4))
         logger.error("all decoding threads are blocked; this process ends, and a new one starts")
         os._exit(1)
-
-
-def decode(preprocess: Callable[[bytes], Any], content: bytes) -> Any:
-    """Return what `preprocess` returns.
-
-    Raises:
-        ValueError: the image cannot be read. Unlike the error of `preprocess`, this one does not keep it in memory.
-    """
-    try:
-        return preprocess(content)
-    except ValueError as error:
-        message = str(error)
-    raise ValueError(message)
-
-
-def decode_if_small(preprocess: Callable[[bytes], Any], content: bytes) -> Any:
-    """Return what `decode` returns, or None if decoding may need more than LARGE_BYTES, by the header."""
-    return None if is_large(content) else decode(preprocess, content)
-
-
-def is_large(content: bytes) -> bool:
-    """Return whether decoding may need more than LARGE_BYTES. Without a readable header, it may."""
-    with contextlib.suppress(Exception), open_image(content) as image:  # `preprocess` reports what Pillow raises
-        per_pixel = BYTES_PER_PIXEL
-        if image.format == "JPEG":
-            is_progressive = "progressive" in image.info
-            per_pixel = PROGRESSIVE_JPEG_BYTES_PER_PIXEL if is_progressive else JPEG_BYTES_PER_PIXEL
-        return image.width * image.height * per_pixel > LARGE_BYTES
-    return True
