@@ -136,6 +136,26 @@ def test_image_batches_with_augment_params_are_augmented_differently_in_each_epo
         np.testing.assert_allclose(values, range(20, 200, 20), rtol=0.55)
 
 
+@pytest.mark.parametrize("class_weights", [0, 1])
+def test_fit_input_gives_the_same_weights_as_the_batches_themselves(
+    keras: Any, prepared_dir: Path, class_weights: float
+) -> None:
+    from classifier.model.batches import ImageBatches, as_fit_input
+
+    weights = []
+    for convert in (as_fit_input, lambda batches: batches):
+        keras.utils.set_random_seed(1)
+        model = linear_model(keras, 1 / 255)
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        augment_params = AugmentParams(brightness=0.5)
+        batches = ImageBatches(prepared_dir / "train", 2, 1, class_weights, augment_params)
+        dataset = convert(batches)
+        model.fit(dataset, epochs=3, verbose=0, shuffle=dataset is batches)
+        weights.append(model.layers[-1].kernel.numpy())
+    assert not isinstance(as_fit_input(batches), ImageBatches)
+    assert np.array_equal(*weights)
+
+
 def test_main_with_augmentation_and_a_backbone_fails(
     prepared_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ import keras
 
 from classifier.config import TrainParams
 from classifier.data.dataset import validation_split
-from classifier.model.batches import ImageBatches
+from classifier.model.batches import ImageBatches, as_fit_input
 from classifier.model.distributed import ShardedImageBatches, get_topology
 from utils.errors import UserError
 
@@ -52,9 +52,10 @@ def train_model(
     """
     is_distributed = get_topology().device_count > 1
     batches = ShardedImageBatches if is_distributed else ImageBatches
-    train_ds = batches(prepared_dir / "train", params.batch_size, params.seed, params.class_weights, params.augment)
-    val_ds = batches(prepared_dir / validation_split(prepared_dir), VALIDATION_BATCH_SIZE)
-    _compile(model, params, len(train_ds), is_distributed)
+    train = batches(prepared_dir / "train", params.batch_size, params.seed, params.class_weights, params.augment)
+    validation = batches(prepared_dir / validation_split(prepared_dir), VALIDATION_BATCH_SIZE)
+    train_ds, val_ds = as_fit_input(train), as_fit_input(validation)
+    _compile(model, params, len(train), is_distributed)
 
     callbacks: list[keras.callbacks.Callback] = [keras.callbacks.TerminateOnNaN(raise_error=True)]
     is_terminal = sys.stdout.isatty()
@@ -72,6 +73,7 @@ def train_model(
             validation_data=val_ds,
             epochs=params.epochs,
             callbacks=callbacks,
+            shuffle=train_ds is train,  # a dataset of TensorFlow cannot be shuffled here
             verbose=1 if history_path and is_terminal else 0,
         )
     except RuntimeError as error:  # from TerminateOnNaN
