@@ -22,7 +22,7 @@ def nearest_centroid_accuracy(
     test_images: np.ndarray,
     test_labels: np.ndarray,
     num_classes: int,
-    batch_size: int = 512,
+    batch_size: int = 128,
 ) -> float:
     """Return the accuracy of a baseline: each test image gets the class whose mean training image is nearest.
 

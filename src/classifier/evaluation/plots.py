@@ -151,7 +151,10 @@ def get_confusion_matrix_plot(confusion: np.ndarray, class_names: list[str]) -> 
     figure = _new_figure(*((4 + 0.5 * num_classes, 3 + 0.5 * num_classes) if is_labelled else (14, 13)))
     axes = figure.subplots()
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    heatmap = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    edges = np.arange(num_classes + 1) - 0.5
+    heatmap = axes.pcolormesh(edges, edges, shares, cmap="Blues", vmin=0, vmax=1)  # `imshow` takes 25 MB more
+    axes.set_aspect("equal")
+    axes.invert_yaxis()
     figure.colorbar(heatmap, label="share of the actual class", shrink=0.8)
     total, num_correct = int(confusion.sum()), int(np.trace(confusion))
     title = f"{total} test images, {num_correct / total:.1%} correct"

@@ -32,8 +32,9 @@ class Predictions:
 def predict(predictor: Predictor, split: Split) -> Predictions:
     """Return the predictions for the images of a split, in their order."""
     logits, features = predictor.predict_arrays(split.images)
-    results = [predictor.postprocess(row[np.newaxis]) for row in logits]
-    probabilities = np.array([list(result["probabilities"].values()) for result in results])
+    probabilities = np.empty(logits.shape)
+    for i, row in enumerate(logits):
+        probabilities[i] = list(predictor.postprocess(row[np.newaxis])["probabilities"].values())
     predicted_ids = probabilities.argmax(axis=1)
     return Predictions(
         logits,

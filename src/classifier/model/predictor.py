@@ -68,8 +68,9 @@ class Predictor:
             padded = np.zeros((size, *batch.shape[1:]), np.uint8)
             padded[: len(batch)] = batch
             batch_logits, batch_features = self._model.predict_on_batch(padded)
-            logits.append(batch_logits[: len(batch)])
-            features.append(batch_features.reshape(size, -1)[: len(batch)])
+            # Copied, because the many small arrays of TensorFlow would fragment the memory.
+            logits.append(batch_logits[: len(batch)].copy())
+            features.append(batch_features.reshape(size, -1)[: len(batch)].copy())
         return np.concatenate(logits), np.concatenate(features)
 
     def novelty(self, features: np.ndarray) -> np.ndarray:
