@@ -11,7 +11,7 @@ from classifier.decoding import PNG_SIGNATURE, open_image
 from classifier.serving.decoding_pool import DecodingPool
 
 LARGE_BYTES = 32 * 2**20  # images that may need more are decoded one at a time
-TINY_BYTES = 2**20
+TINY_BYTES = 2**20  # an image that needs more is not tiny
 TINY_FILE_BYTES = 2**13
 TINY_SIGNATURES = b"\xff\xd8\xff", PNG_SIGNATURE  # JPEG and PNG; some other decoders start threads
 JPEG_BYTES_PER_PIXEL = 2  # at reduced scale
@@ -42,7 +42,7 @@ class ImageDecoder:
     def _decode_tiny(self, content: bytes) -> np.ndarray | None:
         """Return what `preprocess` returns for a tiny image: changing threads would take longer than decoding it.
 
-        Decoding takes less than a millisecond, or 20 ms with malicious metadata or scans. None stands for an image that
+        Decoding takes less than a millisecond, or 30 ms with malicious metadata or scans. None stands for an image that
         is not tiny, or that cannot be read.
         """
         if len(content) <= TINY_FILE_BYTES and content.startswith(TINY_SIGNATURES):
