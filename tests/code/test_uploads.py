@@ -1,10 +1,13 @@
 """Uploaded forms: which are read, which are errors, and how errors look. No TensorFlow, no server."""
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -113,6 +116,26 @@ def test_read_uploads_with_a_client_that_disconnects_raises_request_error() -> N
     with pytest.raises(RequestError) as error:
         asyncio.run(read_uploads(Request(scope, receive), "image", 1))
     assert (error.value.status_code, error.value.detail) == (400, "the client disconnected")
+
+
+def test_time_limit_does_not_keep_the_context_of_the_block() -> None:
+    variable: ContextVar[np.ndarray] = ContextVar("variable")
+
+    async def run() -> "weakref.ref[np.ndarray]":
+        variable.set(np.zeros(1))
+        async with time_limit(60):
+            return weakref.ref(variable.get())
+
+    async def main() -> None:
+        asyncio.get_running_loop().call_later(30, print)  # asyncio would remove the first timer at once
+        task = asyncio.create_task(run())
+        await asyncio.wait([task])
+        reference = task.result()
+        del task
+        await asyncio.sleep(0)
+        assert reference() is None
+
+    asyncio.run(main())
 
 
 def test_time_limit_cancels_the_block_and_raises_request_error() -> None:

@@ -7,6 +7,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import Context
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -70,7 +71,9 @@ async def time_limit(seconds: float) -> AsyncIterator[None]:
         RequestError: the block took longer.
     """
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(None) as timeout:
+            # In an empty context, because asyncio keeps a timer with its context, here the request, until its time.
+            Context().run(timeout.reschedule, asyncio.get_running_loop().time() + seconds)
             yield
     except TimeoutError:
         raise RequestError(504, f"the request took longer than {seconds} seconds; try again later") from None
