@@ -1,6 +1,6 @@
 """Measure each stage beside the same work written with the stock libraries (stock.py), for growing datasets.
 
-    python tests/bench/bench.py                               # everything; about 30 minutes on two idle cores
+    python tests/bench/bench.py                               # everything; about 15 minutes on two idle cores
     python tests/bench/bench.py --sizes 1 10 --stages prepare
     python tests/bench/bench.py --data ~/bench                # keep the rendered images in this folder
 
