@@ -42,7 +42,7 @@ def main(raw_dir: Path, prepared_dir: Path) -> None:
         atomic_output_dir(prepared_dir) as tmp_dir,
         decode_images(pool, dataset, tmp_dir, params) as decoded,
     ):
-        gc.freeze()  # the infos of all images stay, so garbage collections need not search them
+        gc.freeze()  # the infos of all images stay; garbage collections need not search them
         if params.unreadable == "skip":
             dataset, images, unreadable = skip_unreadable(dataset, decoded, tmp_dir)
         else:

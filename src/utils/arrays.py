@@ -23,7 +23,7 @@ def iter_elements(array: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def iter_groups(ids: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the positions of each number that occurs at least twice, in ascending order.
+    """Yield an array of positions for each number that occurs at least twice. Numbers and positions ascend.
 
     Args:
         ids: integers from 0, of shape (N,).

@@ -1,6 +1,6 @@
 """The service beside two others, and a load test.
 
-    python tests/bench/serve.py                 # about 6 minutes; prints a Markdown table
+    python tests/bench/serve.py                 # about 7 minutes; prints a Markdown table
     python tests/bench/serve.py --soak 200000   # only this service, 16 clients: memory over time, errors
 
 Needs model/ and data/raw. no_op_service.py accepts the same uploads and does nothing with them, and

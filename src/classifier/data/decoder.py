@@ -108,7 +108,7 @@ def decode_images(pool: Pool, dataset: RawDataset, folder: Path, params: Prepare
 
 
 def make_chunks(paths: list[str], image_bytes: int, num_workers: int) -> list[Chunk]:
-    """Divide the images into chunks whose sizes differ by at most one, so that all workers finish at the same time."""
+    """Divide the images into chunks of almost equal size, so that all workers finish at about the same time."""
     max_size = max(1, min(MAX_CHUNK_IMAGES, MAX_CHUNK_BYTES // image_bytes))
     chunks_per_worker = max(MIN_CHUNKS_PER_WORKER, math.ceil(len(paths) / (max_size * num_workers)))
     num_chunks = min(chunks_per_worker * num_workers, len(paths))

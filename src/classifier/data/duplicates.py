@@ -80,7 +80,8 @@ class NearDuplicates:
             thumbnails: see `make_thumbnails`; one row per image.
         """
         gray, self.colors = np.split(thumbnails, [GRAY_BYTES], axis=1)
-        # The sums of quarters differ at most as much as the pixels do, which excludes most pairs in less time.
+        # The sums of the quarters of two images differ by at most as much as their pixels do in total. So comparing the
+        # quarters first excludes most pairs in less time.
         rows = self.colors.reshape(-1, 2, COLOR_SIZE // 2, COLOR_SIZE * 3).sum(axis=2, dtype=np.int32)
         self.quarters = rows.reshape(-1, 2, 2, COLOR_SIZE // 2, 3).sum(axis=3).reshape(-1, 12)
         self.brightness = self.quarters.sum(axis=1, dtype=np.int32)

@@ -152,7 +152,7 @@ def get_confusion_matrix_plot(confusion: np.ndarray, class_names: list[str]) -> 
     axes = figure.subplots()
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     edges = np.arange(num_classes + 1) - 0.5
-    heatmap = axes.pcolormesh(edges, edges, shares, cmap="Blues", vmin=0, vmax=1)  # `imshow` takes 25 MB more
+    heatmap = axes.pcolormesh(edges, edges, shares, cmap="Blues", vmin=0, vmax=1)  # `imshow` needs more memory
     axes.set_aspect("equal")
     axes.invert_yaxis()
     figure.colorbar(heatmap, label="share of the actual class", shrink=0.8)

@@ -87,7 +87,10 @@ class ImageBatches(keras.utils.PyDataset):
             self.order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.labels))
 
     def read_next_epoch(self) -> Iterator[tuple[np.ndarray, ...]]:
-        """Yield the batches of the next epoch as `fit` reads them from a `PyDataset`, which it shuffles, too."""
+        """Yield the batches of the next epoch, in the order in which `fit` reads a `PyDataset`.
+
+        `fit` shuffles the batches too, with Python's random number generator.
+        """
         self.on_epoch_end()
         indices = list(range(len(self)))
         if self.seed is not None:
@@ -99,8 +102,8 @@ class ImageBatches(keras.utils.PyDataset):
 def as_fit_input(batches: ImageBatches) -> Any:
     """Return batches in the form that `fit` reads fastest: with TensorFlow, a `tf.data.Dataset`.
 
-    With TensorFlow 2.21 and a `PyDataset`, `fit` waits for threads at the end of each epoch: 0.1 s for the workers, or
-    if there are none, for the thread that tunes the reading, which takes up to half of the time.
+    With TensorFlow 2.21, `fit` waits at the end of each epoch of a `PyDataset`: 0.1 s for its workers, or without
+    workers for TensorFlow's autotuning thread, which can take half of the time.
     """
     if keras.backend.backend() != "tensorflow":
         return batches

@@ -68,7 +68,7 @@ class Predictor:
             padded = np.zeros((size, *batch.shape[1:]), np.uint8)
             padded[: len(batch)] = batch
             batch_logits, batch_features = self._model.predict_on_batch(padded)
-            # Copied, because the many small arrays of TensorFlow would fragment the memory.
+            # Copied, because many small arrays that TensorFlow allocated would fragment the memory.
             logits.append(batch_logits[: len(batch)].copy())
             features.append(batch_features.reshape(size, -1)[: len(batch)].copy())
         return np.concatenate(logits), np.concatenate(features)

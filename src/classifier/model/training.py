@@ -73,7 +73,7 @@ def train_model(
             validation_data=val_ds,
             epochs=params.epochs,
             callbacks=callbacks,
-            shuffle=train_ds is train,  # a dataset of TensorFlow cannot be shuffled here
+            shuffle=train_ds is train,  # `fit` cannot shuffle a TensorFlow dataset
             verbose=1 if history_path and is_terminal else 0,
         )
     except RuntimeError as error:  # from TerminateOnNaN

@@ -1,4 +1,4 @@
-"""Decode uploaded images: a single tiny one at once, others in threads, and large ones one at a time."""
+"""Decode uploaded images: a single tiny one without a thread, others in threads, and large ones one at a time."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from classifier.decoding import PNG_SIGNATURE, open_image
 from classifier.serving.decoding_pool import DecodingPool
 
 LARGE_BYTES = 32 * 2**20  # images that may need more are decoded one at a time
-TINY_BYTES = 2**20  # an image that needs more is not tiny
+TINY_BYTES = 2**20  # images that may need more are not tiny
 TINY_FILE_BYTES = 2**13
 TINY_SIGNATURES = b"\xff\xd8\xff", PNG_SIGNATURE  # JPEG and PNG; some other decoders start threads
 JPEG_BYTES_PER_PIXEL = 2  # at reduced scale
@@ -25,7 +25,13 @@ class ImageDecoder:
     """Turns the content of image files into model inputs. For one event loop."""
 
     def __init__(self, preprocess: Preprocess, num_threads: int, max_blocked_seconds: float) -> None:
-        """Start the threads: `num_threads`, and one for large images; for `max_blocked_seconds` see DecodingPool."""
+        """Start the threads.
+
+        Args:
+            preprocess: from the bytes of a file, or a Pillow image that is not loaded yet, to an array.
+            num_threads: the number of threads, besides the one for large images.
+            max_blocked_seconds: see `DecodingPool`.
+        """
         self.preprocess = preprocess
         self.pool, self.large_image_pool = (DecodingPool(n, max_blocked_seconds) for n in (num_threads, 1))
 
@@ -40,10 +46,10 @@ class ImageDecoder:
         return await asyncio.gather(*map(self._decode, contents))
 
     def _decode_tiny(self, content: bytes) -> np.ndarray | None:
-        """Return what `preprocess` returns for a tiny image: changing threads would take longer than decoding it.
+        """Return what `preprocess` returns, or None if the image is not tiny or cannot be read.
 
-        Decoding takes less than a millisecond, or 30 ms with malicious metadata or scans. None stands for an image that
-        is not tiny, or that cannot be read.
+        A change of threads takes longer than decoding a tiny image: less than a millisecond, or 30 ms with malicious
+        metadata or scans.
         """
         if len(content) <= TINY_FILE_BYTES and content.startswith(TINY_SIGNATURES):
             with contextlib.suppress(Exception), open_image(content) as image:

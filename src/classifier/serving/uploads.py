@@ -72,7 +72,8 @@ async def time_limit(seconds: float) -> AsyncIterator[None]:
     """
     try:
         async with asyncio.timeout(None) as timeout:
-            # In an empty context, because asyncio keeps a timer with its context, here the request, until its time.
+            # In an empty context: asyncio keeps a timer with its context until its time, even if it was cancelled, and
+            # the current context refers to the request.
             Context().run(timeout.reschedule, asyncio.get_running_loop().time() + seconds)
             yield
     except TimeoutError:
